@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line. The source roots come from the editable install (pyproject.toml), never from sys.path code here."""
+"""Django's command line. The source roots come from the editable install (pyproject.toml), never from sys.path."""
 
 import os
 import sys
