@@ -191,3 +191,11 @@ def to_builtins(spec: AgentSpec) -> dict[str, Any]:
     """The agent as plain JSON values, every default written out (product 4.2: nothing is left to a default)."""
     data: dict[str, Any] = msgspec.to_builtins(spec)
     return data
+
+
+def parse_tool(data: object) -> ToolSpec:
+    """Read one tool from plain JSON values. Raises SpecError naming the path of the first field that does not fit."""
+    try:
+        return msgspec.convert(data, ToolSpec)
+    except msgspec.ValidationError as error:
+        raise SpecError(str(error)) from error

@@ -1,0 +1,20 @@
+"""Turns the vocabulary's closed lists into field choices and database constraints, so that the two cannot drift apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from calls.vocabulary import Term
+
+
+def term_field(terms: type[Term], **options: Any) -> models.CharField[str, str]:
+    """A CharField that holds one of `terms`. Pair it with `known(...)` in Meta.constraints."""
+    return models.CharField(max_length=32, choices=terms.choices(), **options)
+
+
+def known(field: str, terms: type[Term], *, name: str, blank: bool = False) -> models.CheckConstraint:
+    """The database refuses a word outside the list."""
+    values = [term.value for term in terms] + ([""] if blank else [])
+    return models.CheckConstraint(condition=models.Q(**{f"{field}__in": values}), name=name)

@@ -1,0 +1,15 @@
+"""The one ASGI application: HTTP through Django, dashboard sockets as stock consumers, media sockets with their own loop (decision 3)."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402 # settings first
+
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402 # rows are importable only now
+
+application = ProtocolTypeRouter({"http": django_application})

@@ -1,0 +1,321 @@
+"""All settings, read once from the environment with django-environ; .env.example lists every variable.
+
+Unset URLs and credentials leave the product whole: embedded engines (decision 1). Unknown boolean text stops the start.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+import structlog
+from csp.constants import NONCE, NONE, SELF
+from django.contrib.messages import constants as message_levels
+from django.core.exceptions import ImproperlyConfigured
+
+from config.engines import urls as engine_urls
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+env = environ.FileAwareEnv()  # X_FILE beside X: secrets may come from files
+if (BASE_DIR / ".env").is_file() and env.bool("READ_DOT_ENV", default=True):
+    env.read_env(BASE_DIR / ".env")
+
+DATA_DIR = engine_urls.find_data_dir(env, BASE_DIR)
+
+
+def _kept_secret(name: str) -> str:
+    """A random value made at the first start and kept beside the data; several machines must share one by setting it."""
+    path = DATA_DIR / name
+    if not path.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR) as draft:  # mode 0600
+            draft.write(secrets.token_urlsafe(50))
+            draft.flush()
+            # The link appears whole or not at all, and only once: processes that start together agree.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, path)
+    return path.read_text()
+
+
+# --- Django --------------------------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or _kept_secret("secret_key")
+# Newest first; MultiFernet reads with any of them (tenants/crypto.py).
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[]) or [
+    base64.urlsafe_b64encode(hashlib.sha256(f"encryption:{SECRET_KEY}".encode()).digest()).decode()
+]
+
+PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
+MEDIA_BASE_URL = env.str("MEDIA_BASE_URL", default="").rstrip("/") or PUBLIC_BASE_URL
+_public = urlsplit(PUBLIC_BASE_URL)
+_is_https = _public.scheme == "https"
+
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[]) or sorted(
+    {
+        urlsplit(PUBLIC_BASE_URL).hostname or "localhost",
+        urlsplit(MEDIA_BASE_URL).hostname or "localhost",
+        "localhost",
+        "127.0.0.1",
+    }
+)
+CSRF_TRUSTED_ORIGINS: list[str] = [f"{_public.scheme}://{_public.netloc}"]
+
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: its runserver speaks ASGI
+    "config",
+    "tenants",
+    "agents",
+    "calls",
+    "dashboard",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "channels",
+    "csp",
+    "django_htmx",
+    "django_structlog",
+    "phonenumber_field",
+    "pgtrigger",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "tenants.middleware.TenantMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False  # a redirect would break the carrier's signed POSTs (twilio.md §3.4)
+AUTH_USER_MODEL = "tenants.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+MESSAGE_TAGS = {message_levels.ERROR: "danger"}  # Bootstrap's word for an error
+
+# --- Stores --------------------------------------------------------------------------------------------------------
+
+ENGINES = engine_urls.read_plan(env, BASE_DIR)
+_database: dict[str, Any] = {**engine_urls.database_settings(env, BASE_DIR), "CONN_MAX_AGE": 0}
+_database.setdefault("OPTIONS", {})
+if env.bool("DB_POOL", default=True):
+    # Threads of the ASGI server come and go; a pool keeps their connections (architecture, Libraries).
+    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DB_POOL_MAX", default=16), "timeout": 5}
+_database["OPTIONS"].setdefault("connect_timeout", 3)
+DATABASES = {"default": _database}
+
+REDIS_URL = engine_urls.redis_url(env, BASE_DIR)
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": env.str("CHANNEL_PREFIX", default="switchboard")},
+    }
+}
+
+MEDIA_ROOT = env.str("STORAGE_DIR", default=str(DATA_DIR / "storage"))  # private: nothing serves it by path
+_bucket = env.str("STORAGE_S3_BUCKET", default="")
+STORAGES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": _bucket,
+            "endpoint_url": env.str("STORAGE_S3_ENDPOINT", default="") or None,
+            "default_acl": "private",
+            "querystring_auth": True,
+        },
+    }
+    if _bucket
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "config.static.ManifestStorage"},
+}
+
+# --- Celery: a nudge, rows are the truth (decision 8) ----------------------------------------------------------------
+
+CELERY_BROKER_URL = engine_urls.celery_broker_url(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": env.str("CELERY_PREFIX", default="")}
+CELERY_BEAT_SCHEDULE = {
+    "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0},
+    "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 60.0},
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+
+# --- Vendors ---------------------------------------------------------------------------------------------------------
+
+TWILIO_API_BASE_URL = env.str("TWILIO_API_BASE_URL", default="").rstrip("/")  # empty: https://<host>.twilio.com
+TWILIO_HOSTS: dict[str, str] = env.dict("TWILIO_HOSTS", default={})
+TWILIO_TIMEOUT_S = env.float("TWILIO_TIMEOUT_S", default=10.0)  # the SDK has none of its own (twilio.md §0.3)
+WEBHOOK_OVERRIDES = env.str("WEBHOOK_OVERRIDES", default="ct=2000&rt=4000&rc=2&rp=all")  # twilio.md §3.3
+
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1").rstrip("/")
+OPENAI_PROJECT = env.str("OPENAI_PROJECT", default="")
+OPENAI_ORGANIZATION = env.str("OPENAI_ORGANIZATION", default="")
+OPENAI_WEBHOOK_SECRET = env.str("OPENAI_WEBHOOK_SECRET", default="")
+OPENAI_SIP_URI = env.str("OPENAI_SIP_URI", default="")
+
+# --- Calls -----------------------------------------------------------------------------------------------------------
+
+MODEL_STANDBY = env.int("MODEL_STANDBY", default=0)
+MODEL_CONNECT_TIMEOUT_S = env.float("MODEL_CONNECT_TIMEOUT_S", default=5.0)
+PLAYBACK_LEAD_MS = env.int("PLAYBACK_LEAD_MS", default=400)
+MODEL_WATCHDOG_MS = env.int("MODEL_WATCHDOG_MS", default=8_000)
+MEDIA_DRAIN_SECONDS = env.int("MEDIA_DRAIN_SECONDS", default=60)
+CALL_TIME_LIMIT_S = env.int("CALL_TIME_LIMIT_S", default=14_400)  # the carrier's own cap: 4 h (twilio.md §4.8)
+DEBUG_CALLS = env.bool("SWITCHBOARD_DEBUG_CALLS", default=False)
+DEBUG_CALLS_MAX_BYTES = env.int("SWITCHBOARD_DEBUG_CALLS_MAX_BYTES", default=20_000_000)
+TOOL_EGRESS_ALLOW: list[str] = env.list("TOOL_EGRESS_ALLOW", default=[])
+RECORDING_LINK_SECONDS = env.int("RECORDING_LINK_SECONDS", default=3_600)
+TICKET_SECONDS = env.int("TICKET_SECONDS", default=120)
+if not 200 <= PLAYBACK_LEAD_MS <= 2_000:
+    raise ImproperlyConfigured("PLAYBACK_LEAD_MS must lie between 200 and 2000 (product 5.1.2)")
+
+# --- Web ---------------------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+_node = BASE_DIR / "node_modules"
+STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"] + [
+    (prefix, _node / folder)
+    for prefix, folder in (
+        ("tabler", "@tabler/core/dist"),
+        ("wavesurfer", "wavesurfer.js/dist"),
+    )
+    if (_node / folder).is_dir()
+]
+TABLER_ICONS_DIR = _node / "@tabler/icons/icons"
+WHITENOISE_USE_FINDERS = DEBUG or env.bool("SERVE_UNCOLLECTED_STATIC", default=False)
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=_is_https)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if _is_https else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _is_https
+SECURE_REFERRER_POLICY = "same-origin"
+if env.bool("BEHIND_TLS_PROXY", default=_is_https):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "media-src": [SELF, "blob:"],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "manifest-src": [SELF],
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Logs: one JSON object a line, tenant and call ids bound where they are known ---------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", default="json")
+_shared_processors: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_shared_processors,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "lines": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer()
+            if LOG_FORMAT == "json"
+            else structlog.dev.ConsoleRenderer(colors=False),
+            "foreign_pre_chain": _shared_processors,
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "daphne": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,7 @@
+"""The screens as a Django app; it has no rows of its own."""
+
+from django.apps import AppConfig
+
+
+class DashboardConfig(AppConfig):
+    name = "dashboard"

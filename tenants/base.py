@@ -1,0 +1,63 @@
+"""The abstract row every tenant-owned table inherits: filled and refused on write, invisible without a scope on read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import models
+from django_scopes import ScopedManager
+
+from tenants.ids import new_id
+from tenants.scope import ScopeError, current_tenant_id
+
+
+class TenantQuerySet(models.QuerySet[Any]):
+    """Refuses bulk writes into another tenant; `save()` never runs for them (style-anchors §3.4)."""
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        rows = list(objs)
+        for row in rows:
+            row.check_tenant()
+        return super().bulk_create(rows, *args, **kwargs)
+
+    def bulk_update(self, objs: Iterable[Any], fields: Sequence[str], *args: Any, **kwargs: Any) -> int:
+        rows = list(objs)
+        for row in rows:
+            row.check_tenant()
+        return super().bulk_update(rows, fields, *args, **kwargs)
+
+    def update(self, **kwargs: Any) -> int:
+        if "tenant" in kwargs or "tenant_id" in kwargs:
+            raise ScopeError("a row never changes its tenant")
+        return super().update(**kwargs)
+
+
+class TenantModel(models.Model):
+    """A row that belongs to one tenant.
+
+    `objects` needs a scope; `save()` fills the tenant from it and refuses any other. References between tenant-owned tables carry a
+    composite foreign key (tenant, id) in the database: see tenants/composite.py and the test that walks all models.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+
+    objects = ScopedManager(tenant="tenant", _manager_class=models.Manager.from_queryset(TenantQuerySet))
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.check_tenant()
+        super().save(*args, **kwargs)
+
+    def check_tenant(self) -> None:
+        """Fill the tenant from the scope. Raises ScopeError when the row is another tenant's, or nobody is in scope."""
+        current = current_tenant_id()
+        if self.tenant_id is None:
+            if current is None:
+                raise ScopeError(f"{type(self).__name__} outside a scope needs an explicit tenant")
+            self.tenant_id = current
+        elif current is not None and self.tenant_id != current:
+            raise ScopeError(f"{type(self).__name__} belongs to another tenant")

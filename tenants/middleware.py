@@ -1,0 +1,55 @@
+"""The browser's door into the tenant lock: `/o/<slug>/…` is entered only by members; for others the tenant does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+
+from tenants.models import Membership, Tenant
+from tenants.scope import tenant_scope
+
+
+class TenantRequest(HttpRequest):
+    """What a view behind the door receives."""
+
+    tenant: Tenant
+    membership: Membership
+
+
+class TenantMiddleware:
+    """Resolves `/o/<slug>/…`, checks membership and runs the view (lazy rendering included) inside the tenant's scope."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        slug = _slug_of(request.path_info)
+        if slug is None:
+            return self.get_response(request)
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        membership = Membership.objects.select_related("tenant").filter(tenant__slug=slug, user=request.user).first()
+        if membership is None:
+            # 404, not 403: someone else's tenant does not exist (style-anchors, habit 8).
+            raise Http404
+        request.tenant = membership.tenant  # type: ignore[attr-defined]  # TenantRequest, given its fields here
+        request.membership = membership  # type: ignore[attr-defined]
+        structlog.contextvars.bind_contextvars(tenant_id=str(membership.tenant_id))
+        with tenant_scope(membership.tenant):
+            response = self.get_response(request)
+            if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+                response.render()
+        return response
+
+
+def _slug_of(path: str) -> str | None:
+    parts = path.split("/", 3)
+    return parts[2] if len(parts) > 3 and parts[1] == "o" and parts[2] else None
