@@ -31,7 +31,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of every value below: immutable, compared by content, unknown keys refused."""
 
 
-class TurnDetection(Frozen, kw_only=True):
+class TurnDetection(Frozen, frozen=True, kw_only=True):
     """When a turn begins and ends. Fields that the kind does not know are not sent (openai-realtime.md §3.4)."""
 
     kind: Literal["server_vad", "semantic_vad"] = "server_vad"
@@ -43,24 +43,24 @@ class TurnDetection(Frozen, kw_only=True):
     create_response: bool = True
 
 
-class Transcription(Frozen, kw_only=True):
+class Transcription(Frozen, frozen=True, kw_only=True):
     model: str = "gpt-4o-mini-transcribe"
     language: str = ""  # empty: detect
     prompt: str = ""
 
 
-class NoiseReduction(Frozen, kw_only=True):
+class NoiseReduction(Frozen, frozen=True, kw_only=True):
     kind: Literal["near_field", "far_field", "off"] = "near_field"
 
 
-class Truncation(Frozen, kw_only=True):
+class Truncation(Frozen, frozen=True, kw_only=True):
     """Bounds the re-read context (openai-realtime.md §5.4: 0.7–0.8 with a cap keeps caches warm)."""
 
     retention_ratio: float = 0.8
     post_instructions: int = 16_000
 
 
-class Realtime(Frozen, kw_only=True):
+class Realtime(Frozen, frozen=True, kw_only=True):
     """What the speech-to-speech engine is told; every field is sent explicitly (product 4.2)."""
 
     model: str = "gpt-realtime-2.1"
@@ -80,7 +80,7 @@ class ToolPolicy(StrEnum):
     CONFIRM = "confirm"
 
 
-class HttpCall(Frozen, kw_only=True):
+class HttpCall(Frozen, frozen=True, kw_only=True):
     """How an HTTP tool is run. `url` may hold `{argument}`; `headers` values may hold `{secret:name}`."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
@@ -90,7 +90,7 @@ class HttpCall(Frozen, kw_only=True):
     retries: int = 1
 
 
-class ToolSpec(Frozen, kw_only=True):
+class ToolSpec(Frozen, frozen=True, kw_only=True):
     """One function the model may call. Built-ins carry no `http`; their behaviour is the session's (product 4.5)."""
 
     name: str
@@ -106,7 +106,7 @@ class ToolSpec(Frozen, kw_only=True):
     secret_names: tuple[str, ...] = ()
 
 
-class Guardrail(Frozen, kw_only=True):
+class Guardrail(Frozen, frozen=True, kw_only=True):
     """Watches what the agent is about to be heard saying (product 4.6)."""
 
     name: str
@@ -116,7 +116,7 @@ class Guardrail(Frozen, kw_only=True):
     correction: str = ""  # what the agent is told to do instead
 
 
-class Contact(Frozen, kw_only=True):
+class Contact(Frozen, frozen=True, kw_only=True):
     """A person the agent may transfer to; the model picks the name, never the number (product 6.3)."""
 
     name: str
@@ -124,14 +124,14 @@ class Contact(Frozen, kw_only=True):
     description: str = ""
 
 
-class HandOff(Frozen, kw_only=True):
+class HandOff(Frozen, frozen=True, kw_only=True):
     """Another agent this one may hand the conversation to."""
 
     agent: str
     description: str = ""
 
 
-class Field(Frozen, kw_only=True):
+class Field(Frozen, frozen=True, kw_only=True):
     """Information to collect before a hand-over."""
 
     name: str
@@ -140,7 +140,7 @@ class Field(Frozen, kw_only=True):
     required: bool = False
 
 
-class SilenceLadder(Frozen, kw_only=True):
+class SilenceLadder(Frozen, frozen=True, kw_only=True):
     """What happens while the caller says nothing: each prompt after `after_s`, then the goodbye and hang-up."""
 
     after_s: float = 8.0
@@ -148,7 +148,7 @@ class SilenceLadder(Frozen, kw_only=True):
     goodbye: str = "I can't hear anyone, so I will hang up now. Please call again. Goodbye."
 
 
-class AgentSpec(Frozen, kw_only=True):
+class AgentSpec(Frozen, frozen=True, kw_only=True):
     """One published agent: all a call needs. `version_id` is the AgentVersion row that holds it (empty in a draft)."""
 
     name: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django_scopes import ScopedManager
 
 from tenants.ids import new_id
 from tenants.scope import ScopeError, current_tenant_id
@@ -21,7 +20,7 @@ class TenantQuerySet(models.QuerySet[Any]):
             row.check_tenant()
         return super().bulk_create(rows, *args, **kwargs)
 
-    def bulk_update(self, objs: Iterable[Any], fields: Sequence[str], *args: Any, **kwargs: Any) -> int:
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
         rows = list(objs)
         for row in rows:
             row.check_tenant()
@@ -31,6 +30,16 @@ class TenantQuerySet(models.QuerySet[Any]):
         if "tenant" in kwargs or "tenant_id" in kwargs:
             raise ScopeError("a row never changes its tenant")
         return super().update(**kwargs)
+
+
+class TenantManager(models.Manager.from_queryset(TenantQuerySet)):  # type: ignore[misc]  # a class made at run time
+    """Hands out the scope's rows. Raises ScopeError at once without a scope: django-scopes' own manager blocks method by method,
+    and leaves `exists`, `exclude` and the async ones open."""
+
+    def get_queryset(self) -> TenantQuerySet:
+        rows: TenantQuerySet = super().get_queryset()
+        tenant_id = current_tenant_id()
+        return rows if tenant_id is None else rows.filter(tenant_id=tenant_id)
 
 
 class TenantModel(models.Model):
@@ -43,7 +52,7 @@ class TenantModel(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
 
-    objects = ScopedManager(tenant="tenant", _manager_class=models.Manager.from_queryset(TenantQuerySet))
+    objects = TenantManager()
 
     class Meta:
         abstract = True

@@ -5,7 +5,7 @@ Keys come from settings.ENCRYPTION_KEYS, newest first (MultiFernet reads with an
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -35,7 +35,13 @@ def decrypt(token: str) -> str:
         raise DecryptionError("a stored secret fits none of ENCRYPTION_KEYS") from None
 
 
-class EncryptedTextField(models.TextField):
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]  # generic only in the stubs
+else:
+    _TextField = models.TextField
+
+
+class EncryptedTextField(_TextField):
     """A TextField whose database value is encrypted; the attribute is plain text."""
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:

@@ -4,7 +4,7 @@ from tenants.composite import same_tenant, unique_tenant_id
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0001_first")]
+    dependencies = [("tenants", "0001_tables")]
 
     operations = [
         unique_tenant_id("tenants_carrieraccount"),

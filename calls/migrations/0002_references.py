@@ -11,9 +11,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('agents', '0002_first'),
-        ('calls', '0001_first'),
-        ('tenants', '0001_first'),
+        ('agents', '0002_references'),
+        ('calls', '0001_tables'),
+        ('tenants', '0001_tables'),
     ]
 
     operations = [

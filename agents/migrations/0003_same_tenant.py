@@ -4,7 +4,7 @@ from tenants.composite import same_tenant, unique_tenant_id
 
 
 class Migration(migrations.Migration):
-    dependencies = [("agents", "0001_first"), ("tenants", "0002_same_tenant")]
+    dependencies = [("agents", "0002_references"), ("tenants", "0002_same_tenant")]
 
     operations = [
         unique_tenant_id("agents_agent"),

@@ -6,7 +6,7 @@ OF_A_CALL = ["leg", "turn", "toolrun", "callevent", "usagerecord", "ledgerentry"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("calls", "0001_first"), ("agents", "0002_same_tenant"), ("tenants", "0002_same_tenant")]
+    dependencies = [("calls", "0002_references"), ("agents", "0003_same_tenant"), ("tenants", "0002_same_tenant")]
 
     operations = [
         unique_tenant_id("calls_call"),
