@@ -109,13 +109,13 @@ class Reader:
             if raw.startswith(_DELTA_HEADS):
                 return self._read_delta(_delta_decoder.decode(raw))
             event = orjson.loads(raw)
-            kind = event["type"]
+            kind = _text(event, "type")
             if kind == "response.output_audio.delta":
                 return self._read_delta(msgspec.convert(event, _Delta))
             translate = _TRANSLATORS.get(kind)
             if translate is not None:
                 return translate(self, event)
-            return [] if kind in PASSED_OVER else Unknown(str(kind)[:100])
+            return [] if kind in PASSED_OVER else Unknown(kind[:100])
         except (ValueError, TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
             raise WireError(f"model event: {type(error).__name__}: {error}"[:300]) from error
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agents.spec import MODELS, AgentSpec, NoiseReduction, Transcription, TurnDetection
+from agents.builtins import for_agent
+from agents.spec import MODELS, AgentSpec, NoiseReduction, ToolPolicy, ToolSpec, Transcription, TurnDetection
 from calls.session.commands import (
     AddMessage,
     AddToolExchange,
@@ -77,10 +78,9 @@ def describe_hand_off(spec: AgentSpec) -> dict[str, Any]:
 
 def describe_tools(spec: AgentSpec) -> list[dict[str, Any]]:
     """The functions the model is told of: flat, and without `strict`, which the Realtime API does not know (§3.7)."""
-    return [
-        {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
-        for tool in spec.tools
-    ]
+    builtins = for_agent(spec)
+    ready = (builtins.get(tool.name) if tool.kind == "builtin" else tool for tool in spec.tools)
+    return [_describe_tool(tool) for tool in ready if tool is not None]
 
 
 def encode_update(session: dict[str, Any], *, event_id: str) -> bytes:
@@ -154,6 +154,21 @@ def _encode_create(command: CreateResponse) -> bytes:
     if response:
         event["response"] = response
     return orjson.dumps(event)
+
+
+def _describe_tool(tool: ToolSpec) -> dict[str, Any]:
+    description = tool.description
+    if tool.kind == "http":  # agents.builtins words its own
+        if tool.policy is ToolPolicy.CONFIRM:
+            description += " Ask the caller to confirm before you call this."
+        if tool.filler:
+            description += f" Right before you call this, say: {tool.filler}"
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": description.strip(),
+        "parameters": tool.parameters,
+    }
 
 
 def _describe_voice(voice: str) -> str | dict[str, str]:
