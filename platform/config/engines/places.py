@@ -27,6 +27,11 @@ class Places:
         return self.data_dir / "engines"
 
     @property
+    def wishes(self) -> Path:
+        """What the running supervisor was asked for; out of date when its lock is free."""
+        return self.control / "wishes.json"
+
+    @property
     def logs(self) -> Path:
         return self.data_dir / "logs"
 
