@@ -8,6 +8,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.core.asgi import get_asgi_application  # noqa: E402 # settings first
 
+from config.engines.attach import attach_engines  # noqa: E402 # settings first
+
+attach_engines()
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 # rows are importable only now
