@@ -187,8 +187,8 @@ def parse_agent(data: object) -> AgentSpec:
         raise SpecError(str(error)) from error
 
 
-def to_builtins(spec: AgentSpec) -> dict[str, Any]:
-    """The agent as plain JSON values, every default written out (product 4.2: nothing is left to a default)."""
+def to_builtins(spec: AgentSpec | ToolSpec) -> dict[str, Any]:
+    """The agent or tool as plain JSON values, every default written out (product 4.2: nothing is left to a default)."""
     data: dict[str, Any] = msgspec.to_builtins(spec)
     return data
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models
 
 from tenants.ids import new_id
 from tenants.scope import ScopeError, current_tenant_id
 
+_Row = TypeVar("_Row", bound="models.Model", covariant=True)
 
-class TenantQuerySet(models.QuerySet[Any]):
+
+class TenantQuerySet(models.QuerySet[_Row]):
     """Refuses bulk writes into another tenant; `save()` never runs for them (style-anchors §3.4)."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
@@ -32,12 +34,12 @@ class TenantQuerySet(models.QuerySet[Any]):
         return super().update(**kwargs)
 
 
-class TenantManager(models.Manager.from_queryset(TenantQuerySet)):  # type: ignore[misc]  # a class made at run time
+class TenantManager(models.Manager[_Row]):
     """Hands out the scope's rows. Raises ScopeError at once without a scope: django-scopes' own manager blocks method by method,
     and leaves `exists`, `exclude` and the async ones open."""
 
-    def get_queryset(self) -> TenantQuerySet:
-        rows: TenantQuerySet = super().get_queryset()
+    def get_queryset(self) -> TenantQuerySet[_Row]:
+        rows: TenantQuerySet[_Row] = TenantQuerySet(self.model, using=self._db)
         tenant_id = current_tenant_id()
         return rows if tenant_id is None else rows.filter(tenant_id=tenant_id)
 
