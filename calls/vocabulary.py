@@ -29,6 +29,11 @@ class Term(StrEnum):
         return member
 
     @classmethod
+    def of(cls, value: str) -> Self:
+        """The member with that value. Raises KeyError; `cls(value)` means the same, and the type checker cannot read it."""
+        return {member.value: member for member in cls}[value]
+
+    @classmethod
     def choices(cls) -> list[tuple[str, str]]:
         """(value, label) pairs in the shape Django fields take."""
         return [(member.value, member.label) for member in cls]

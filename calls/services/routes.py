@@ -56,7 +56,7 @@ def save_route(
     """Set the number's route. Its public id is made once and stays, so the carrier's configuration never drifts by a change here."""
     check_ladder(ladder, path=path, person_e164=person_e164)
     route = Route.objects.filter(number=number).first() or Route(number=number, public_id=_new_public_id())
-    route.agent, route.path, route.ladder = agent, Path(path), [str(step) for step in ladder]
+    route.agent, route.path, route.ladder = agent, Path.of(path), [str(step) for step in ladder]
     route.person_name, route.person_e164, route.voicemail_greeting = person_name, person_e164, voicemail_greeting
     route.check_tenant()
     route.full_clean(validate_constraints=False)
