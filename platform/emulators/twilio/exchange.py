@@ -1,0 +1,158 @@
+"""The state of the carrier: accounts, numbers, people, calls, recordings, alerts, and the tasks that serve them.
+
+It knows the calls' machinery and no HTTP server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from emulators.callers import Caller
+from emulators.twilio.clock import Clock, Ticker
+from emulators.twilio.config import DoubleConfig, Faults
+from emulators.twilio.values import Account, Alert, Number, Outcome, Person, TwilioFault
+from emulators.twilio.webhooks import Cookies, Fetcher, Reply
+
+if TYPE_CHECKING:
+    from emulators.twilio.call import Call
+    from emulators.twilio.recording import Recording
+
+logger = logging.getLogger(__name__)
+API_VERSION = "2010-04-01"
+
+
+class Exchange:
+    """Made inside the loop that serves it; `open` first, `close` last."""
+
+    def __init__(self, config: DoubleConfig) -> None:
+        self.config = config
+        self.faults = Faults()
+        self.clock = Clock(speed=config.speed)
+        self.ticker = Ticker(self.clock)
+        self.fetcher = Fetcher(limit_s=config.webhook_limit_s)
+        self.base_url = ""  # set by the server that stands in front
+        self.accounts: dict[str, Account] = {}
+        self.numbers: dict[str, Number] = {}  # by E.164
+        self.people: dict[str, Person] = {}
+        self.calls: dict[str, Call] = {}
+        self.recordings: dict[str, Recording] = {}
+        self.alerts: list[Alert] = []
+        self.failures: list[BaseException] = []  # our own bugs: any entry fails the test that made it
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def open(self) -> None:
+        await self.fetcher.open()
+
+    async def close(self) -> None:
+        for call in list(self.calls.values()):
+            call.hang_up(by="double")
+        live = [call.ended() for call in self.calls.values()]
+        if live:
+            await asyncio.wait([asyncio.ensure_future(end) for end in live], timeout=5)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+        self.ticker.stop()
+        await self.fetcher.close()
+
+    # -- what exists ----------------------------------------------------------
+
+    def add_account(self, account: Account) -> Account:
+        if account.parent_sid and self.accounts[account.parent_sid].parent_sid:
+            raise TwilioFault(21101, "subaccounts cannot have subaccounts")  # §6.1
+        self.accounts[account.sid] = account
+        return account
+
+    def add_number(self, number: Number) -> Number:
+        if number.account_sid not in self.accounts:
+            raise ValueError(f"number {number.e164} belongs to an unknown account {number.account_sid}")
+        self.numbers[number.e164] = number
+        return number
+
+    def add_person(self, person: Person) -> Person:
+        self.people[person_key(person.address)] = person
+        return person
+
+    def find_person(self, address: str) -> Person:
+        """Whoever answers there; an address nobody registered cannot be reached (§4.8: 13224)."""
+        person = self.people.get(person_key(address))
+        return person or Person(address, outcome=Outcome.FAILED, rings_s=0.0, caller=Caller(), sip_code=404)
+
+    # -- what happens ---------------------------------------------------------
+
+    def alert(self, code: int, text: str, *, call: Call | None = None, resource: str | None = None) -> None:
+        sid = call.sid if call else None
+        self.alerts.append(Alert(code, text, call_sid=sid, resource=resource, at_s=round(self.clock.seconds(), 3)))
+        if call is not None:
+            call.note("alert", code=code, text=text)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        logger.error("the double itself failed", exc_info=error)
+        self.failures.append(error)
+
+    async def settled(self) -> None:
+        """Returns when no callback, recording or closing handshake is under way."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        method: str,
+        params: Mapping[str, str],
+        account: Account,
+        cookies: Cookies,
+        note: Callable[..., None],
+    ) -> Reply:
+        return await self.fetcher.fetch(
+            url, method=method, params=params, token=account.auth_token, cookies=cookies, note=note
+        )
+
+    def notify(self, call: Call, url: str, *, method: str, params: Mapping[str, str], event: str) -> None:
+        """Sends a callback whose answer does not matter; those of one call in order unless a fault delays one."""
+        delay_s = self.faults.callback_delay_s.get(event, 0.0)
+        for _ in range(self.faults.callback_copies):
+            delivery = self._deliver(call, url, method=method, params=dict(params), event=event, delay_s=delay_s)
+            task = self.spawn(delivery)
+            call.callbacks.add(task)
+            task.add_done_callback(call.callbacks.discard)
+
+    async def _deliver(
+        self, call: Call, url: str, *, method: str, params: Mapping[str, str], event: str, delay_s: float
+    ) -> None:
+        if delay_s:
+            await self.clock.sleep(delay_s)
+            await self._deliver_now(call, url, method=method, params=params, event=event)
+            return
+        async with call.callback_lock:  # locks are fair: first come, first served
+            await self._deliver_now(call, url, method=method, params=params, event=event)
+
+    async def _deliver_now(self, call: Call, url: str, *, method: str, params: Mapping[str, str], event: str) -> None:
+        def note(kind: str, **detail: object) -> None:
+            call.note("callback", event=event, **detail)
+
+        try:
+            await self.fetch(url, method=method, params=params, account=call.account, cookies=call.cookies, note=note)
+        except TwilioFault as fault:
+            self.alert(fault.code, f"{event} callback: {fault.message}", call=call, resource=url)
+
+
+def person_key(address: str) -> str:
+    """A SIP address without its parameters and headers (§7.4), a number as it is."""
+    return address.split(";")[0].split("?")[0].lower() if address.lower().startswith("sip:") else address
