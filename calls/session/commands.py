@@ -53,6 +53,17 @@ class MakeTones(Command, frozen=True, tag=True):
     digits: str
 
 
+class SealDigits(Command, frozen=True, tag=True):
+    """Secret input is over: keep the keys pressed meanwhile under this one-use reference (`count` 0: throw them away).
+
+    While `CallSession.secret_input` holds, the driver keeps each pressed key in memory only and hands in
+    `DigitPressed(session.mask_digit(key))`; a key that is handed in unmasked ended the input and is not part of the secret.
+    """
+
+    reference: str
+    count: int
+
+
 class StartRecording(Command, frozen=True, tag=True):
     """The disclosure was heard (or none is due): start the carrier's recording; report RecordingStarted or RecordingFailed."""
 
@@ -236,7 +247,7 @@ class SetState(Command, frozen=True, tag=True):
 
 
 AnyCommand = (
-    Play | SendMark | ClearPlayback | DropAudio | MakeTones | StartRecording | Leave | Finish | CreateResponse | CancelResponse
+    Play | SendMark | ClearPlayback | DropAudio | MakeTones | SealDigits | StartRecording | Leave | Finish | CreateResponse | CancelResponse
     | TruncateItem | DeleteItem | AddMessage | AddToolExchange | AddToolOutput | UseAgent | ConnectModel | RunTool | SetTimer
     | CancelTimer | RecordTurn | RecordEvent | RecordToolRun | RecordUsage | SetState
 )  # fmt: skip

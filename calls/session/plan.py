@@ -19,6 +19,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     drain_ms: int = 15_000  # longest wait for last words to be heard before leaving anyway
     judge_every_chars: int = 100  # §7.4 debounce of streaming checks
     digit_gap_ms: int = 3_000  # pause that ends a digit collection without a terminator
+    digit_wait_ms: int = 20_000  # longest wait for the first key of a collection
+    move_ms: int = 20_000  # a call that never falls silent is moved anyway, well before the process is killed
+    reconnect_ms: int = 5_000  # openai-realtime.md §6.2 budgets 2 s; the driver's own limit is below this
 
 
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,8 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     arguments: str = ""
     output: str = ""
+    sequence: int | None = None  # of the tool run's record, so that its outcome lands on the same row
+    revision: int = 0  # the last one written
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):

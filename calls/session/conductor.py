@@ -1,0 +1,312 @@
+"""Joins the parts of a session: what each event means to which part, and what follows from the state it leaves; it does no I/O."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from calls.session import commands as do
+from calls.session import events as ev
+from calls.session.builtins import Builtins
+from calls.session.context import Context
+from calls.session.digits import Digits
+from calls.session.failures import Failures
+from calls.session.greeting import Greeting
+from calls.session.guardrails import Guardrails
+from calls.session.leaving import Exit, Leaving
+from calls.session.playback import Playback
+from calls.session.recovery import Recovery
+from calls.session.responses import Sequencer
+from calls.session.silence import Duration, Silence
+from calls.session.tools import Tools
+from calls.session.turns import Turns
+from calls.session.voice import Voice
+from calls.session.watchdog import Watchdog
+from calls.vocabulary import Cause, EndReason, EventKind, Fault
+
+SPOKE_UP = (
+    "The caller spoke before the call ended. Go on with the conversation; end the call again when it is finished."
+)
+GOODBYE = (
+    "Say in one short, polite sentence, in the language of the conversation, that the call ends now, and say goodbye."
+)
+
+
+class Phase(StrEnum):
+    WAITING = "waiting"  # the carrier's stream is not up
+    LIVE = "live"
+    CLOSING = "closing"  # the exit was taken; the carrier's socket is about to close
+    ENDED = "ended"
+
+
+class Conductor:
+    """All parts of one session, and one method per kind of event."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.phase = Phase.WAITING
+        self.playback = Playback(ctx)
+        self.turns = Turns(ctx)
+        self.sequencer = Sequencer(ctx)
+        self.voice = Voice(ctx, playback=self.playback, sequencer=self.sequencer, turns=self.turns)
+        self.leaving = Leaving(ctx, voice=self.voice, sequencer=self.sequencer)
+        self.watchdog = Watchdog(ctx, sequencer=self.sequencer, leaving=self.leaving)
+        self.tools = Tools(ctx, self.sequencer, self.watchdog)
+        self.digits = Digits(ctx, sequencer=self.sequencer, tools=self.tools)
+        self.builtins = Builtins(
+            ctx, tools=self.tools, sequencer=self.sequencer, leaving=self.leaving, digits=self.digits
+        )
+        self.failures = Failures(ctx, sequencer=self.sequencer, leaving=self.leaving)
+        self.guardrails = Guardrails(ctx, sequencer=self.sequencer, voice=self.voice)
+        self.greeting = Greeting(ctx, sequencer=self.sequencer)
+        self.silence = Silence(ctx, sequencer=self.sequencer, leaving=self.leaving)
+        self.duration = Duration(ctx, leaving=self.leaving)
+        self.recovery = Recovery(
+            ctx,
+            voice=self.voice,
+            sequencer=self.sequencer,
+            tools=self.tools,
+            builtins=self.builtins,
+            guardrails=self.guardrails,
+            greeting=self.greeting,
+            watchdog=self.watchdog,
+            leaving=self.leaving,
+        )
+
+    # --- the carrier -----------------------------------------------------------------------------------------------
+
+    def on_stream_started(self, event: ev.StreamStarted) -> None:
+        self.phase = Phase.LIVE
+        self.ctx.stream_up = True
+        self.ctx.record(EventKind.STREAM_STARTED, stream_sid=event.stream_sid)
+        self.playback.probe()
+        self.duration.start()
+        self.leaving.stream_came()
+
+    def on_caller_audio(self, event: ev.CallerAudio) -> None:
+        self.ctx.caller_audio_ms += event.ms
+
+    def on_mark(self, event: ev.MarkReturned) -> None:
+        self.voice.mark(event.name)
+
+    def on_digit(self, event: ev.DigitPressed) -> None:
+        self.silence.caller_active()
+        self.digits.pressed(event.digit)
+
+    def on_hang_up(self, _event: ev.CallerHungUp) -> None:
+        self._finish(EndReason.CALLER_HUNG_UP, Fault.NONE)
+
+    def on_stream_lost(self, event: ev.StreamLost) -> None:
+        self.ctx.record(EventKind.PEER_ERROR, peer="carrier", problem="socket closed without a stop", code=event.code)
+        self._finish(Cause.STREAM_LOST, Fault.CARRIER)
+
+    def on_closed(self, _event: ev.CallerHungUp | ev.StreamLost) -> None:
+        """The socket of a call that was leaving: this is not the caller's end but ours (product 6.3)."""
+        self.close()
+
+    def close(self) -> None:
+        left = self.leaving.left
+        self._finish((left.reason or left.next) if left else EndReason.AGENT_ENDED, left.fault if left else "")
+
+    # --- the model's ear -------------------------------------------------------------------------------------------
+
+    def on_speech_started(self, event: ev.SpeechStarted) -> None:
+        ctx = self.ctx
+        if ctx.spec.barge_in:
+            playing = self.playback.interruptible
+            generating = self.sequencer.active is not None
+            parts = self.voice.cut(cancel=not ctx.spec.realtime.turn_detection.interrupt_response)
+            if playing:
+                heard = [{"item_id": p.item_id, "part": p.content_index, "heard_ms": p.heard_ms} for p in parts]
+                ctx.record(EventKind.BARGE_IN, generating=generating, cut=heard)
+        ctx.caller_speaking = True
+        self.watchdog.rest()
+        self.silence.caller_active()
+        self.turns.caller_began(event.item_id)
+        if self.leaving.revoke():
+            ctx.note(SPOKE_UP)
+
+    def on_speech_stopped(self, event: ev.SpeechStopped) -> None:
+        self.ctx.caller_speaking = False
+        self.turns.caller_stopped(event.item_id)
+        self.watchdog.owe()
+
+    def on_committed(self, event: ev.CallerTurnCommitted) -> None:
+        self.ctx.caller_speaking = False
+        self.ctx.caller_turns += 1
+        self.turns.caller_committed(event.item_id, event.previous_item_id)
+        self.sequencer.caller_committed()
+        self.watchdog.owe()
+
+    def on_transcript(self, event: ev.CallerTranscript) -> None:
+        self.turns.caller_said(event.item_id, event.text, final=event.final)
+        if event.final:
+            self.ctx.record_usage("transcription", event.item_id, status="completed", usage=event.usage)
+
+    def on_transcript_failed(self, event: ev.CallerTranscriptFailed) -> None:
+        self.ctx.note_peer("model", "transcription failed", item_id=event.item_id, detail=event.detail[:200])
+        self.turns.caller_unclear(event.item_id)
+
+    # --- the model's voice -----------------------------------------------------------------------------------------
+
+    def on_response_started(self, event: ev.ResponseStarted) -> None:
+        if event.job:
+            self.guardrails.job_started(event.response_id, event.job)
+            return
+        if self.sequencer.active:
+            self.ctx.note_peer("model", "second active response", response_id=event.response_id)
+        self.sequencer.started(event.response_id)
+
+    def on_audio(self, event: ev.ModelAudio) -> None:
+        response = self.voice.sound(event)
+        if response is not None:
+            if self.watchdog.armed:
+                self.watchdog.pay()
+            if response.audio_bytes == event.size:
+                self.recovery.sound()
+                self.ctx.unsettled = True
+
+    def on_text(self, event: ev.AgentText) -> None:
+        if self.voice.write(event):
+            self.guardrails.watch(event)
+
+    def on_tool_called(self, event: ev.ToolCalled) -> None:
+        response = self.sequencer.responses.get(event.response_id)
+        if response is None:
+            self.ctx.note_peer("model", "unknown response", response_id=event.response_id)
+        else:
+            self.tools.called(event, response)
+
+    def on_response_ended(self, event: ev.ResponseEnded) -> None:
+        if event.job:
+            self.guardrails.job_ended(event)
+            return
+        response = self.sequencer.ended(event.response_id)
+        if response is None:
+            self.ctx.note_peer("model", "unknown response", response_id=event.response_id)
+            return
+        self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
+        self.voice.end_response(response)
+        self.turns.flush()
+        self.guardrails.response_ended(response)
+        self.tools.response_ended(response)
+        self.builtins.response_ended(response)
+        self.failures.response_ended(response, event)
+
+    def on_error(self, event: ev.ModelErrored) -> None:
+        if self.sequencer.refused(event):
+            self.ctx.note_peer("model", event.code, message=event.message[:200], param=event.param)
+        elif not self.builtins.hand_off_refused(event.event_id):
+            self.failures.errored(event)
+
+    def on_model_updated(self, _event: ev.ModelUpdated) -> None:
+        self.builtins.hand_off_done()
+
+    # --- ourselves -------------------------------------------------------------------------------------------------
+
+    def on_local_audio(self, event: ev.LocalAudioReady) -> None:
+        self.playback.receive_local(item_id=event.item_id, size=event.size)
+
+    def on_recording_started(self, event: ev.RecordingStarted) -> None:
+        self.ctx.record(EventKind.RECORDING, state="started", recording_sid=event.recording_sid)
+
+    def on_recording_failed(self, event: ev.RecordingFailed) -> None:
+        self.ctx.record(EventKind.RECORDING, state="failed", detail=event.detail[:200])
+
+    def on_note(self, event: ev.NoteAdded) -> None:
+        self.ctx.note(event.text)
+
+    def on_move_requested(self, _event: ev.MoveRequested) -> None:
+        self.recovery.move()
+
+    def on_end_requested(self, event: ev.EndRequested) -> None:
+        if self.phase is Phase.WAITING:
+            self._finish(event.reason, Fault.NONE)
+        else:
+            self.leaving.request(
+                Exit("hang_up", reason=event.reason, goodbye=self.ctx.spec.goodbye), last_words=GOODBYE
+            )
+
+    def on_late_response_ended(self, event: ev.ResponseEnded) -> None:
+        """After the exit only its bill matters."""
+        if event.job:
+            self.guardrails.job_ended(event)
+        elif self.sequencer.ended(event.response_id):
+            self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
+
+    def note_early(self, event: ev.Event) -> None:
+        """A peer spoke before there was anything to speak about."""
+        self.ctx.note_peer("peer", "too early", event=type(event).__name__)
+
+    def ignore(self, _event: ev.Event) -> None:
+        """The exit was taken; nothing of this changes it."""
+
+    # --- what follows ----------------------------------------------------------------------------------------------
+
+    def settle_soon(self) -> None:
+        self.ctx.unsettled = True
+
+    def settle(self) -> None:
+        """Looks at the state as it now is and does what is due, so that no step hangs on the order of events."""
+        ctx = self.ctx
+        if self.leaving.left is None:
+            self._note_heard()
+            self.tools.settle()
+            busy = self.tools.running or self.digits.collection is not None or self.leaving.pending is not None
+            self.greeting.settle(quiet=self.voice.quiet and not busy)
+            self.recovery.settle(quiet=self.voice.quiet and not busy)
+            self.watchdog.asked(self.sequencer.advance())
+            self.leaving.settle()
+        if self.leaving.left is not None:
+            self.phase = Phase.CLOSING
+            return
+        self.silence.settle(waiting_for_caller=self.voice.quiet and not busy and not self.watchdog.armed)
+        self._show()
+        ctx.unsettled = False
+
+    def _note_heard(self) -> None:
+        """Responses that were heard to their end, and tones that were played."""
+        for response_id in dict.fromkeys(self.voice.heard_responses):
+            response = self.sequencer.responses[response_id]
+            rest = any(part.response_id == response_id for part in self.playback.parts.values())
+            if not (response.active or response.cut or rest):
+                self.greeting.heard(response)
+                self.leaving.heard(response.purpose)
+        self.voice.heard_responses.clear()
+        for item_id in self.voice.played_local:
+            self.digits.played(item_id)
+        self.voice.played_local.clear()
+
+    def _show(self) -> None:
+        ctx = self.ctx
+        if not ctx.model_ready:
+            ctx.set_state("connecting")
+        elif not self.playback.idle:
+            ctx.set_state("speaking")
+        elif self.tools.running:
+            ctx.set_state("tool")
+        elif not self.sequencer.idle:
+            ctx.set_state("thinking")
+        else:
+            ctx.set_state("listening")
+
+    def _finish(self, reason: str, fault: str) -> None:
+        """The last commands of a session: every record is complete, what is lost is said to be lost."""
+        ctx = self.ctx
+        for name in list(ctx.timers):
+            ctx.cancel_timer(name)
+        self.voice.stop()
+        self.turns.close()
+        for response in self.sequencer.lost():
+            ctx.record_usage(
+                "response",
+                response.response_id,
+                status="lost",
+                usage=None,
+                estimated_audio_ms=response.audio_bytes // ev.MULAW_BYTES_PER_MS,
+            )
+        self.guardrails.lost()
+        self.digits.close()
+        self.tools.close()
+        ctx.record(EventKind.ENDED, reason=reason, fault=fault)
+        ctx.emit(do.Finish(reason=reason, fault=fault))
+        self.phase = Phase.ENDED

@@ -1,0 +1,180 @@
+"""Keeps the conversation when its model session does not last: loss, renewal before the 60-minute limit, resume, and the move away."""
+
+from __future__ import annotations
+
+from calls.session import commands as do
+from calls.session import events as ev
+from calls.session.builtins import Builtins
+from calls.session.context import Context
+from calls.session.greeting import Greeting
+from calls.session.guardrails import Guardrails
+from calls.session.history import replay
+from calls.session.leaving import Exit, Leaving
+from calls.session.responses import Sequencer
+from calls.session.tools import Tools
+from calls.session.voice import Voice
+from calls.session.watchdog import Watchdog
+from calls.vocabulary import Cause, EventKind, Fault
+
+APOLOGY = (
+    "In the language of the conversation, apologise in one short sentence for the interruption on the line, then go on exactly where "
+    "the conversation stopped; if the caller's last words are missing, ask them to say them again."
+)
+PERMANENT: dict[str, Cause] = {cause.value: cause for cause in (Cause.MODEL_REFUSED, Cause.MODEL_QUOTA)}
+RENEW_AGAIN_MS = 60_000.0  # a renewal that failed is tried again; five minutes are left for it
+
+
+class Recovery:
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        voice: Voice,
+        sequencer: Sequencer,
+        tools: Tools,
+        builtins: Builtins,
+        guardrails: Guardrails,
+        greeting: Greeting,
+        watchdog: Watchdog,
+        leaving: Leaving,
+    ) -> None:
+        self.ctx = ctx
+        self.voice = voice
+        self.sequencer = sequencer
+        self.tools = tools
+        self.builtins = builtins
+        self.guardrails = guardrails
+        self.greeting = greeting
+        self.watchdog = watchdog
+        self.leaving = leaving
+        self.moving = False
+        self._attempts = 0
+        self._sessions = 0
+        self._owed = False
+        self._renew_due = False
+        self._renewing = False
+
+    # --- the model session -----------------------------------------------------------------------------------------
+
+    def ready(self, event: ev.ModelReady) -> None:
+        """A model session is configured: the first one, one in place of a lost one, or a planned fresh one."""
+        ctx = self.ctx
+        if ctx.model_ready:
+            if not self._renewing:
+                ctx.note_peer("model", "ready twice")
+                return
+            self._lose_session()
+        ctx.cancel_timer("reconnect")
+        ctx.model_ready = True
+        ctx.model = event.model or ctx.model
+        renewed, self._renewing, self._renew_due = self._renewing, False, False
+        ctx.record(EventKind.MODEL_READY, session_id=event.session_id, model=event.model, renewed=renewed)
+        if self._sessions or ctx.plan.resume:
+            replay(ctx, turns=self.voice.turns, tools=self.tools)
+        if not self._sessions and ctx.plan.resume:
+            self._resume()
+        self._sessions += 1
+        if self._owed and self.greeting.given:
+            self.sequencer.want(APOLOGY, purpose="apology")
+        self._owed = False
+        ctx.set_timer("renew", at_ms=ctx.now + ctx.limits.renew_after_ms)
+
+    def _resume(self) -> None:
+        resume = self.ctx.plan.resume
+        assert resume is not None  # noqa: S101 - the caller checked; tells the type checker
+        self.ctx.record(EventKind.RECOVERY, cause=resume.cause, attempt=resume.attempt)
+        self.tools.resume()
+        said_last = resume.history[-1].kind if resume.history else ""
+        # A call that was moved at a silence after the agent's words noticed nothing: the caller is to speak.
+        self._owed = not (resume.cause == Cause.DEPLOY and said_last == "agent")
+
+    def lost(self, event: ev.ModelLost) -> None:
+        """The model's socket is gone, or a new one could not be opened."""
+        ctx = self.ctx
+        ctx.record(EventKind.MODEL_LOST, cause=event.cause, code=event.code, detail=event.detail[:200])
+        if self._renewing and ctx.model_ready and event.cause != Cause.MODEL_LOST:
+            self._renewing = self._renew_due = False  # the fresh one failed; the old one still serves
+            ctx.cancel_timer("reconnect")
+            ctx.set_timer("renew", at_ms=ctx.now + RENEW_AGAIN_MS)
+            return
+        if ctx.model_ready:
+            self._lose_session()
+        if event.cause in PERMANENT:
+            self.leaving.fall(PERMANENT[event.cause], detail=event.detail)
+        elif self.leaving.pending:
+            self.leaving.overdue()
+        elif self._renewing:
+            self._renewing = False  # one is being opened already
+        else:
+            self._connect(Cause.MODEL_LOST if self._sessions else Cause.MODEL_UNREACHABLE)
+
+    def overdue(self) -> None:
+        """A session that was asked for did not come."""
+        if self._renewing and self.ctx.model_ready:
+            self._renewing = self._renew_due = False
+            self.ctx.set_timer("renew", at_ms=self.ctx.now + RENEW_AGAIN_MS)
+        else:
+            self._connect(Cause.MODEL_UNREACHABLE)
+
+    def sound(self) -> None:
+        """The agent was heard from again: earlier losses are history."""
+        self._attempts = 0
+
+    def _connect(self, cause: Cause) -> None:
+        if self._attempts >= self.ctx.limits.model_reconnects:
+            self.leaving.fall(cause)
+            return
+        self._attempts += 1
+        self.ctx.emit(do.ConnectModel(agent=self.ctx.agent))
+        self.ctx.set_timer("reconnect", at_ms=self.ctx.now + self.ctx.limits.reconnect_ms)
+
+    def _lose_session(self) -> None:
+        """What lived in the model session is gone: responses, items, pending updates."""
+        ctx, sequencer = self.ctx, self.sequencer
+        self._owed = self._owed or not sequencer.idle or ctx.caller_speaking or self.watchdog.armed
+        ctx.model_ready = False
+        ctx.cancel_timer("renew")
+        for response in sequencer.lost():
+            ctx.record_usage(
+                "response",
+                response.response_id,
+                status="lost",
+                usage=None,
+                estimated_audio_ms=response.audio_bytes // 8,
+            )
+            self.voice.end_response(response)
+        sequencer.wants = [want for want in sequencer.wants if want.purpose == "goodbye"]
+        self.guardrails.lost()
+        self.voice.forget_session()
+        self.tools.session_lost()
+        self.builtins.hand_off_done()  # the fresh session starts as the other agent
+        self.watchdog.rest()
+        ctx.caller_speaking = False
+        if not self.voice.sounded:
+            self.greeting.repeat()
+
+    # --- at a silence ----------------------------------------------------------------------------------------------
+
+    def renew_due(self) -> None:
+        self._renew_due = True
+        self.ctx.unsettled = True
+
+    def move(self) -> None:
+        """This process is stopping: go at the next silence, or at the deadline."""
+        if not self.moving:
+            self.moving = True
+            self.ctx.set_timer("move", at_ms=self.ctx.now + self.ctx.limits.move_ms)
+
+    def settle(self, *, quiet: bool) -> None:
+        if not quiet:
+            return
+        if self.moving:
+            self.move_now()
+        elif self._renew_due and not self._renewing:
+            self._renewing = True
+            self.ctx.emit(do.ConnectModel(agent=self.ctx.agent))
+            self.ctx.set_timer("reconnect", at_ms=self.ctx.now + self.ctx.limits.reconnect_ms)
+
+    def move_now(self) -> None:
+        self.leaving.request(Exit("resume", cause=Cause.DEPLOY, fault=Fault.NONE))
+        self.leaving.overdue()

@@ -1,0 +1,168 @@
+"""The agent's voice: audio and words on their way to the ear, what was heard of them, and the cut; it never decides when to speak."""
+
+from __future__ import annotations
+
+from calls.session import commands as do
+from calls.session import events as ev
+from calls.session.context import Context
+from calls.session.playback import Part, Playback
+from calls.session.responses import Response, Sequencer
+from calls.session.turns import Turns
+
+
+class Voice:
+    """Joins the playback ledger, the responses and the turns."""
+
+    def __init__(self, ctx: Context, *, playback: Playback, sequencer: Sequencer, turns: Turns) -> None:
+        self.ctx = ctx
+        self.playback = playback
+        self.sequencer = sequencer
+        self.turns = turns
+        self.heard_responses: list[str] = []  # responses with a part that was just heard to its end; read by `settle`
+        self.played_local: list[str] = []
+        self.sounded = False  # the agent was heard from in this session
+        self._known: set[str] = set()  # items of the present model session; older ones cannot be truncated
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody speaks, nothing is being generated or owed."""
+        ctx = self.ctx
+        return (
+            ctx.stream_up and ctx.model_ready and not ctx.caller_speaking and self.playback.idle and self.sequencer.idle
+        )
+
+    def forget_session(self) -> None:
+        """The model session is gone; its items with it."""
+        self._known.clear()
+
+    def begin_item(self, event: ev.AgentItemAdded) -> None:
+        response = self._response(event.response_id)
+        if response is None:
+            return
+        if event.item_id not in response.items:
+            response.items.append(event.item_id)
+        self.turns.agent_began(
+            event.item_id, response_id=event.response_id, previous_item_id=event.previous_item_id, phase=event.phase
+        )
+
+    def sound(self, event: ev.ModelAudio) -> Response | None:
+        """Audio arrived. Returns its response when it was taken; late audio of a cut response is dropped."""
+        response = self._response(event.response_id)
+        if response is None:
+            return None
+        response.audio_bytes += event.size
+        if response.cut or not response.active:
+            response.late.add((event.item_id, event.content_index))
+            return None
+        part = self.playback.receive(
+            response_id=event.response_id, item_id=event.item_id, content_index=event.content_index, size=event.size
+        )
+        if part is None:
+            self.ctx.note_peer("model", "audio after its end", item_id=event.item_id)
+            return None
+        if event.item_id not in response.sounding:
+            self.sounded = True
+            response.sounding.add(event.item_id)
+            self._known.add(event.item_id)
+            if event.item_id not in response.items:
+                response.items.append(event.item_id)
+        self.turns.agent_sounded(part)
+        return response
+
+    def end_sound(self, event: ev.ModelAudioDone) -> None:
+        if part := self.playback.close_part(event.item_id, event.content_index):
+            self._heard(part)
+
+    def write(self, event: ev.AgentText) -> Response | None:
+        """Words arrived. Returns their response when they were taken: words after a cut were never spoken."""
+        response = self._response(event.response_id)
+        if response is None or response.cut:
+            return None
+        self.turns.agent_wrote(
+            event.item_id, event.content_index, event.text, response_id=event.response_id, final=event.final
+        )
+        return response
+
+    def mark(self, name: str) -> None:
+        for part in self.playback.mark(name):
+            self._heard(part)
+
+    def end_response(self, response: Response) -> None:
+        """No more of it will come: its parts are complete, what was never heard of a cut one leaves the conversation."""
+        for part in self.playback.close_response(response.response_id):
+            self._heard(part)
+        if response.audio_bytes and not response.cut:
+            self.heard_responses.append(
+                response.response_id
+            )  # its parts may all have been heard before its end was told
+        for item_id, content_index in sorted(response.late):
+            self.ctx.emit(do.DropAudio(item_id=item_id, content_index=content_index))
+        if response.cut:
+            for item_id in response.items:
+                if item_id not in response.sounding:  # truncating what has no audio is an error (§4.5)
+                    self._delete(item_id)
+
+    def cut(self, *, cancel: bool) -> list[Part]:
+        """Stops what the caller hears, makes the model's memory equal to what was heard, and returns the parts cut."""
+        speaking = self.playback.interruptible
+        parts = self.playback.cut() if speaking else []
+        self.sequencer.interrupt(cancel=cancel)
+        heard_items = {part.item_id for part in parts if part.heard} | self._heard_before(parts)
+        deleted: set[str] = set()
+        for part in parts:
+            if part.item_id in self._known and self.ctx.model_ready:
+                if part.item_id in heard_items:
+                    self._truncate(part)
+                elif part.item_id not in deleted:
+                    deleted.add(part.item_id)
+                    self._delete(part.item_id)
+            if response := self.sequencer.responses.get(part.response_id):
+                response.cut = True
+            self.turns.agent_heard(part)
+            self.playback.forget(part)
+        if speaking:
+            self.ctx.unsettled = True
+        return parts
+
+    def stop(self) -> None:
+        """The line is gone: what was heard until now stands."""
+        for part in self.playback.stop():
+            if not part.local:
+                self.turns.agent_heard(part)
+            self.playback.forget(part)
+
+    def _truncate(self, part: Part) -> None:
+        if part.heard >= part.received and part.done and not part.cut:
+            return
+        end = min(part.heard_ms, part.received_ms)
+        self.ctx.emit(
+            do.TruncateItem(
+                event_id=self.ctx.next_id(),
+                item_id=part.item_id,
+                content_index=part.content_index,
+                audio_end_ms=end,
+            )
+        )
+
+    def _delete(self, item_id: str) -> None:
+        if self.ctx.model_ready:
+            self.ctx.emit(do.DeleteItem(event_id=self.ctx.next_id(), item_id=item_id))
+
+    def _heard_before(self, parts: list[Part]) -> set[str]:
+        """Items of which an earlier part was heard, so that they must stay in the conversation."""
+        return {p.item_id for p in parts if (turn := self.turns.find(p.item_id)) and turn.heard_ms > 0}
+
+    def _heard(self, part: Part) -> None:
+        if part.local:
+            self.played_local.append(part.item_id)
+        else:
+            self.turns.agent_heard(part)
+            self.heard_responses.append(part.response_id)
+        self.playback.forget(part)
+        self.ctx.unsettled = True
+
+    def _response(self, response_id: str) -> Response | None:
+        response = self.sequencer.responses.get(response_id)
+        if response is None:
+            self.ctx.note_peer("model", "unknown response", response_id=response_id)
+        return response
