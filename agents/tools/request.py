@@ -18,6 +18,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from agents.patterns import find_pattern_fault
+from agents.placeholders import ARGUMENT, SECRET, split_origin
 from agents.spec import HttpCall, ToolSpec
 from agents.tools.client import Request
 from agents.tools.fence import EgressFence, FenceError
@@ -25,8 +26,6 @@ from agents.tools.fence import EgressFence, FenceError
 MAX_ARGUMENTS_CHARS = 32_768
 MAX_PROBLEMS = 5
 MAX_PROBLEM_CHARS = 300
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
-SECRET = re.compile(r"\{secret:([A-Za-z0-9_.-]+)\}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by us or by the connection; a tool that set them could smuggle a second request.
 OWN_HEADERS = frozenset(
@@ -139,9 +138,10 @@ def _refuse_constant(name: str) -> float:
 
 
 def _fill_url(template: str, arguments: dict[str, Any]) -> tuple[str, set[str]]:
-    head = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", template)
-    if head is None or "{" in head.group():
+    split = split_origin(template)
+    if split is None:
         raise RefusedError("The address of this tool is not set up correctly.", declaration=True)
+    origin, rest = split
     used: set[str] = set()
 
     def fill(match: re.Match[str]) -> str:
@@ -155,7 +155,7 @@ def _fill_url(template: str, arguments: dict[str, Any]) -> tuple[str, set[str]]:
         used.add(name)
         return quote(text, safe="", errors="replace")
 
-    url = head.group() + PLACEHOLDER.sub(fill, template[head.end() :])
+    url = origin + ARGUMENT.sub(fill, rest)
     # "." and "%2e" are dot segments to every server (RFC 3986 §5.2.4), and some read %2F as a slash: an argument must not climb.
     for segment in urlsplit(url).path.split("/"):
         if any(part in (".", "..") for part in re.split(r"[/\\]", unquote(segment))):

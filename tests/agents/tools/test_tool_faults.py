@@ -46,7 +46,7 @@ async def test_an_idempotent_tool_is_asked_again_after_a_time_out_inside_the_sam
 
 async def test_an_idempotent_tool_that_never_answers_times_out_without_doubt(bench: Bench) -> None:
     server = await bench.serve(hang)
-    result = await bench.run(make_tool(server.url, timeout_s=0.4, idempotent=True))
+    result = await bench.run(make_tool(server.url, timeout_s=1.2, idempotent=True))
     assert (result.status, result.attempts) == ("timed_out", 2)
     assert "unknown" not in result.output
 
