@@ -62,8 +62,7 @@ class CallSession:
         if parts.phase is Phase.ENDED:
             return []
         ctx = self.ctx
-        if at_ms > ctx.now:
-            ctx.now = at_ms
+        ctx.now = max(ctx.now, round(at_ms, 3))  # microseconds: what the flight recorder keeps
         out: list[do.Command] = []
         ctx.out = out
         kind = type(event)
