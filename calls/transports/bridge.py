@@ -1,0 +1,567 @@
+"""Carries one live call: two sockets in, one queue, one pure session, commands out. It translates, times and stores; it never decides.
+
+One inbox, one consumer: whoever has an event puts it in; the first one in works the inbox empty, so the session is used from one place at
+a time and every event is handled to its end before the next. Nothing in that path waits. Caller audio takes a short cut from socket to
+socket; the session hears only its duration. Peer nonsense is noted and passed over; a fault of ours moves the call down its ladder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from calls.session import commands as do
+from calls.session import events as ev
+from calls.session.events import MULAW_BYTES_PER_MS, Event
+from calls.transports.carrier_writer import CarrierWriter
+from calls.transports.model_socket import ModelOpenError, ModelSocket, cause_of_close
+from calls.transports.ports import Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
+from calls.vocabulary import Cause, EventKind, Fault, ToolStatus
+from calls.wire import media_streams as wire
+from calls.wire.continuity import STALL_AFTER_MS, InputClock
+from calls.wire.errors import WireError
+from calls.wire.realtime import AudioDelta, Reader, Unknown
+from calls.wire.realtime_session import describe_hand_off, encode, encode_update
+from calls.wire.tones import make_tones
+
+log = structlog.get_logger(__name__)
+
+EARLY_AUDIO_BYTES = 10_000 * MULAW_BYTES_PER_MS  # openai-realtime.md §7.5: buffer early caller audio, cap 5–10 s
+REPORT_BYTES = 1_000 * MULAW_BYTES_PER_MS  # the session hears of caller audio about once a second
+DEAD_STREAM_S = 10.0  # §7.1 fills gaps up to 10 s; beyond it the stream is gone (twilio.md §1.6: audio keeps it busy)
+DISPOSITION_S = 0.25  # product 5.4.2: the one wait for the database that a call allows
+REDIRECT_S = 10.0  # the telephony gateway's own limit (TWILIO_TIMEOUT_S)
+RECORDING_S = 10.0
+LINGER_S = 2.0  # after a hang-up a session may still be told of the last words; then the bridge ends anyway
+TOOL_GRACE_S = 5.0  # over time-out × attempts: the runner answers for itself long before
+CLOSED_BY_US = 1000  # RFC 6455 §7.4.1
+MAX_NOTES = 20  # of a peer that talks nonsense all day, the record keeps the first
+
+Hook = Callable[[str, bytes | str], None]
+"""Called with the direction (`in`, `out`) and the raw frame."""
+
+
+class Bridge:
+    """Made when the stream has started and was admitted; `run` returns when the call is over for this process."""
+
+    def __init__(
+        self,
+        call: LiveCall,
+        session: Session,
+        *,
+        stream_sid: str,
+        carrier: CarrierWriter,
+        models: Models,
+        records: Records,
+        make_tools: Callable[[Redeem], Tools],
+        desk: Desk,
+        live: Live,
+    ) -> None:
+        self.call = call
+        self.on_carrier_frame: list[Hook] = []
+        self.on_model_event: list[Hook] = []
+        self.greeting_latency_ms: int | None = None
+        self._session = session
+        self._stream_sid = stream_sid
+        self._carrier = carrier
+        carrier.hooks = self.on_carrier_frame
+        self._models = models
+        self._records = records
+        self._tools = make_tools(self._redeem)
+        self._desk = desk
+        self._live = live
+
+        self._loop = asyncio.get_running_loop()
+        self._born = self._loop.time()
+        self._born_at = datetime.now(UTC)
+        self._inbox: deque[tuple[float, Event]] = deque()
+        self._working = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._leaving = False
+        self._carrier_gone = False
+        self._notes = 0
+
+        self._model: ModelSocket | None = None
+        self._attempts = 0
+        self._model_reader = Reader()
+        self._known_strangers: set[str] = set()
+        self._parts: dict[tuple[str, int], bytearray] = {}
+        self._intents: dict[str, do.RecordToolRun] = {}
+        self._secret_keys: list[str] = []  # never leaves this object but into a tool's request (product 4.5)
+        self._sealed: dict[str, str] = {}
+
+        self._input = InputClock()
+        self._early: deque[bytes] = deque()
+        self._early_sizes: deque[int] = deque()
+        self._early_bytes = 0
+        self._early_dropped_ms = 0
+        self._unreported_bytes = 0
+        self._last_frame = self._born
+        self._stall_watch: asyncio.TimerHandle | None = None
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        """Serve the call until it is over here. The carrier's socket may be closed after this; the model's is."""
+        self._spawn(self._read_carrier(receive))
+        self._spawn(self._write_carrier())
+        self._spawn(self._watch_stream())
+        try:
+            self.deliver(ev.StreamStarted(self._stream_sid))
+            resume = self.call.plan.resume
+            self._spawn(self._connect_model(resume.agent if resume else self.call.plan.agent))
+            await self._over.wait()
+        finally:
+            self._over.set()
+            for timer in self._timers.values():
+                timer.cancel()
+            if self._stall_watch is not None:
+                self._stall_watch.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._note_dropped_audio()
+            model, self._model = self._model, None
+            if model is not None:
+                model.detach()
+                await model.close()
+
+    def deliver(self, event: Event, *, not_before_ms: float = 0.0) -> None:
+        """Tell the session. Safe to call from anywhere on the loop's thread, also from within a command."""
+        self._inbox.append((max((self._loop.time() - self._born) * 1000, not_before_ms), event))
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._inbox:
+                at_ms, event = self._inbox.popleft()
+                self._records.put_flight(self.call, at_ms, event)
+                for command in self._session.handle(event, at_ms):
+                    _OBEY[type(command)](self, command)
+        except Exception:  # a fault of ours must cost the caller nothing but a rung
+            log.exception("bridge_failed", last_event=type(event).__name__)
+            self._give_up()
+        finally:
+            self._working = False
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:  # as in deliver
+            log.exception("bridge_task_failed")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Our own fault: the call goes down its ladder without the session's help."""
+        self._inbox.clear()
+        self._leave(do.Leave("ladder", cause=Cause.INTERNAL, fault=Fault.US))
+
+    def _now_ms(self) -> float:
+        return (self._loop.time() - self._born) * 1000
+
+    def _at(self, at_ms: float) -> datetime:
+        return self._born_at + timedelta(milliseconds=at_ms)
+
+    def _note(self, kind: EventKind, **data: Any) -> None:
+        if self._notes < MAX_NOTES:
+            self._notes += 1
+            at_ms = self._now_ms()
+            self._records.put_note(self.call, kind, data, at=self._at(at_ms), at_ms=at_ms)
+
+    # --- the carrier ----------------------------------------------------------------------------------------------
+
+    async def _read_carrier(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        while True:
+            message = await receive()
+            text = message.get("text")
+            if text is not None:
+                self.hear_frame(text)
+            elif message["type"] == "websocket.disconnect":
+                self._lose_carrier(int(message.get("code") or 0))
+                return
+            else:
+                self._note(EventKind.PEER_ERROR, peer="carrier", detail="binary frame")
+
+    def hear_frame(self, text: str) -> None:
+        """One text frame of the carrier."""
+        if self.on_carrier_frame:
+            for hook in self.on_carrier_frame:
+                hook("in", text)
+        try:
+            chunk = wire.splice(text)
+            if chunk is None:
+                frame = wire.parse(text)
+                if isinstance(frame, wire.Media):
+                    chunk = wire.read_media(frame)
+                else:
+                    self._hear_control(frame)
+            if chunk is not None:
+                self._hear_audio(chunk)
+        except WireError as error:
+            self._note(EventKind.PEER_ERROR, peer="carrier", detail=error.reason[:200])
+
+    def _hear_control(self, frame: wire.AnyFrame) -> None:
+        self._last_frame = self._loop.time()
+        match frame:
+            case wire.Mark():
+                self.deliver(ev.MarkReturned(frame.mark.name))
+            case wire.Dtmf():
+                self._hear_key(wire.read_digit(frame))
+            case wire.Stop():
+                self._carrier_gone = True
+                self.deliver(ev.CallerHungUp())
+                self._loop.call_later(LINGER_S, self._over.set)
+            case _:
+                self._note(EventKind.PEER_ERROR, peer="carrier", detail=f"late {type(frame).__name__.lower()}")
+
+    def _hear_key(self, key: str) -> None:
+        """A secret key stays here; the session, and with it the flight recorder, learns only that one was pressed."""
+        if self._session.secret_input:
+            masked = self._session.mask_digit(key)
+            if masked != key:
+                self._secret_keys.append(key)
+            key = masked
+        self.deliver(ev.DigitPressed(key))
+
+    def _hear_audio(self, chunk: wire.Chunk) -> None:
+        if chunk.stream_sid != self._stream_sid:
+            raise WireError("carrier frame: audio of another stream")
+        self._last_frame = self._loop.time()
+        gap_ms = self._input.fill_before(chunk.timestamp_ms, duration_ms=chunk.size // MULAW_BYTES_PER_MS)
+        if gap_ms:
+            self._pass_audio(wire.make_silence(gap_ms), gap_ms * MULAW_BYTES_PER_MS)
+        self._pass_audio(chunk.append, chunk.size)
+
+    def _pass_audio(self, append: bytes, size: int) -> None:
+        if self._model is None:
+            self._keep_early(append, size)
+            return
+        self._model.send_audio(append)
+        self._unreported_bytes += size
+        if self._unreported_bytes >= REPORT_BYTES:
+            ms, self._unreported_bytes = divmod(self._unreported_bytes, MULAW_BYTES_PER_MS)
+            self.deliver(ev.CallerAudio(ms))
+
+    def _keep_early(self, append: bytes, size: int) -> None:
+        """Audio before the model listens waits in order; of more than the cap, the oldest is dropped and counted."""
+        self._early.append(append)
+        self._early_sizes.append(size)
+        self._early_bytes += size
+        while self._early_bytes > EARLY_AUDIO_BYTES:
+            self._early.popleft()
+            dropped = self._early_sizes.popleft()
+            self._early_bytes -= dropped
+            self._early_dropped_ms += dropped // MULAW_BYTES_PER_MS
+
+    def _lose_carrier(self, code: int) -> None:
+        if self._carrier_gone or self._over.is_set():
+            self._over.set()
+            return
+        self._carrier_gone = True
+        if not self._leaving:
+            self.deliver(ev.StreamLost(code))
+        self._loop.call_later(LINGER_S, self._over.set)
+
+    async def _write_carrier(self) -> None:
+        try:
+            await self._carrier.run()
+        except OSError:  # uvicorn's ClientDisconnected is one; the reader hears the disconnect itself
+            log.info("carrier_socket_gone")
+
+    async def _watch_stream(self) -> None:
+        """A carrier that keeps the connection but sends nothing is noticed (twilio.md §1.6: nobody else will)."""
+        while True:
+            quiet_s = self._loop.time() - self._last_frame
+            if quiet_s >= DEAD_STREAM_S:
+                log.warning("stream_dead", quiet_s=round(quiet_s, 1))
+                self._lose_carrier(0)
+                return
+            await asyncio.sleep(DEAD_STREAM_S - quiet_s)
+
+    def _watch_stall(self) -> None:
+        """While the caller speaks: frames that stop would hide the end of speech from the model."""
+        now = self._loop.time()
+        quiet_ms = (now - self._last_frame) * 1000
+        if quiet_ms >= STALL_AFTER_MS and self._model is not None:
+            fill_ms = self._input.fill_stall()
+            if fill_ms:
+                self._pass_audio(wire.make_silence(fill_ms), fill_ms * MULAW_BYTES_PER_MS)
+        wait_ms = STALL_AFTER_MS - quiet_ms if quiet_ms < STALL_AFTER_MS else STALL_AFTER_MS
+        self._stall_watch = self._loop.call_later(wait_ms / 1000, self._watch_stall)
+
+    def _note_dropped_audio(self) -> None:
+        dropped = 0 if self._model is None else self._model.dropped_frames
+        if dropped or self._early_dropped_ms:
+            self._note(EventKind.AUDIO_DROPPED, frames=dropped, early_ms=self._early_dropped_ms)
+
+    # --- the model ------------------------------------------------------------------------------------------------
+
+    async def _connect_model(self, agent: str) -> None:
+        """Put a fresh session in place. Meanwhile the old one, if it lives, serves on (a renewal).
+
+        Only the newest attempt counts.
+        """
+        self._attempts += 1
+        attempt = self._attempts
+        spec = self.call.plan.agents[agent]
+        try:
+            socket = await self._models.claim(self.call.ref, spec, end_user=self.call.end_user)
+        except ModelOpenError as error:
+            if attempt == self._attempts:
+                self.deliver(ev.ModelLost(error.cause, error.code, error.detail[:500]))
+            return
+        if attempt != self._attempts or self._leaving:
+            await socket.close()
+            return
+        old, self._model = self._model, socket
+        if old is not None:
+            old.detach()
+            self._spawn(old.close())
+        self._model_reader = Reader()
+        self._flush_early(socket)
+        self.deliver(ev.ModelReady(socket.session_id, spec.realtime.model))
+        socket.attach(self.hear_model, self._lose_model)
+
+    def _flush_early(self, socket: ModelSocket) -> None:
+        for append in self._early:
+            socket.send_audio(append)
+        self._unreported_bytes += self._early_bytes
+        self._early.clear()
+        self._early_sizes.clear()
+        self._early_bytes = 0
+
+    def hear_model(self, raw: bytes) -> None:
+        """One server event."""
+        if self.on_model_event:
+            for hook in self.on_model_event:
+                hook("in", raw)
+        try:
+            news = self._model_reader.read(raw)
+        except WireError as error:
+            log.warning("model_event_malformed", detail=error.reason)
+            self._note(EventKind.PEER_ERROR, peer="model", detail=error.reason[:200])
+            return
+        if isinstance(news, AudioDelta):
+            for event in news.before:
+                self.deliver(event)
+            key = (news.event.item_id, news.event.content_index)
+            part = self._parts.get(key)
+            if part is None:
+                part = self._parts[key] = bytearray()
+            part += news.audio
+            self.deliver(news.event)
+        elif isinstance(news, Unknown):
+            if news.type not in self._known_strangers and len(self._known_strangers) < MAX_NOTES:
+                self._known_strangers.add(news.type)
+                log.info("model_event_unknown", type=news.type)
+        else:
+            for event in news:
+                self._mind_speech(event)
+                self.deliver(event)
+
+    def _mind_speech(self, event: Event) -> None:
+        if isinstance(event, ev.SpeechStarted) and self._stall_watch is None:
+            self._watch_stall()
+        elif isinstance(event, ev.SpeechStopped) and self._stall_watch is not None:
+            self._stall_watch.cancel()
+            self._stall_watch = None
+
+    def _lose_model(self, code: int, reason: str) -> None:
+        model, self._model = self._model, None
+        if model is not None:
+            self._early_dropped_ms += model.dropped_frames * 20
+        self.deliver(ev.ModelLost(cause_of_close(code), code, reason[:500]))
+
+    def _send_model(self, event: bytes) -> None:
+        if self._model is None:
+            log.info("model_event_without_model")  # the session learns of the loss by ModelLost
+            return
+        if self.on_model_event:
+            for hook in self.on_model_event:
+                hook("out", event)
+        self._model.send(event)
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def _play(self, command: do.Play) -> None:
+        part = self._parts[command.item_id, command.content_index]
+        self._carrier.play(bytes(memoryview(part)[command.start : command.end]), command.mark)
+        if self.greeting_latency_ms is None:
+            self.greeting_latency_ms = round(self._now_ms())
+
+    def _send_mark(self, command: do.SendMark) -> None:
+        self._carrier.mark(command.mark)
+
+    def _clear_playback(self, command: do.ClearPlayback) -> None:
+        self._carrier.clear()
+
+    def _drop_audio(self, command: do.DropAudio) -> None:
+        self._parts.pop((command.item_id, command.content_index), None)
+
+    def _make_tones(self, command: do.MakeTones) -> None:
+        tones = bytearray(make_tones(command.digits))
+        self._parts[command.item_id, 0] = tones
+        self.deliver(ev.LocalAudioReady(command.item_id, len(tones)))
+
+    def _seal_digits(self, command: do.SealDigits) -> None:
+        if command.count:
+            self._sealed[command.reference] = "".join(self._secret_keys[-command.count :])
+        self._secret_keys.clear()
+
+    def _redeem(self, reference: str) -> str | None:
+        return self._sealed.pop(reference, None)  # one use
+
+    def _start_recording(self, command: do.StartRecording) -> None:
+        self._spawn(self._record_call())
+
+    async def _record_call(self) -> None:
+        try:
+            async with asyncio.timeout(RECORDING_S):
+                sid = await self._desk.start_recording(self.call)
+        except (
+            Exception
+        ) as error:  # whatever the carrier or the store says: the call goes on unrecorded, and the record says so
+            log.warning("recording_failed", detail=str(error))
+            self.deliver(ev.RecordingFailed(str(error)[:300]))
+        else:
+            self.deliver(ev.RecordingStarted(sid))
+
+    def _to_model(self, command: Any) -> None:
+        for event in encode(command):
+            self._send_model(event)
+
+    def _use_agent(self, command: do.UseAgent) -> None:
+        diff = describe_hand_off(self.call.plan.agents[command.agent])
+        self._send_model(encode_update(diff, event_id=command.event_id))
+
+    def _open_model(self, command: do.ConnectModel) -> None:
+        self._spawn(self._connect_model(command.agent))
+
+    def _run_tool(self, command: do.RunTool) -> None:
+        self._spawn(self._work_tool(command))
+
+    async def _work_tool(self, command: do.RunTool) -> None:
+        tool = self.call.plan.agents[command.agent].tool(command.name)
+        if tool is None:
+            self.deliver(ev.ToolFinished(command.call_id, "This tool does not exist.", ToolStatus.REFUSED))
+            return
+        intent = self._intents.pop(command.call_id, None)
+        if intent is not None:  # product 5.4.2: the one thing a call waits for
+            await self._records.durable(self.call, intent, at=self._at(intent.started_ms))
+        attempts = 1 + (tool.http.retries if tool.http is not None else 0)
+        try:
+            async with asyncio.timeout(tool.timeout_s * attempts + TOOL_GRACE_S):
+                answer = await self._tools.run(
+                    tool,
+                    command.arguments,
+                    call_id=str(self.call.call_id),
+                    idempotency_key=f"{self.call.call_id}:{command.call_id}",
+                )
+        except TimeoutError:
+            self.deliver(ev.ToolFinished(command.call_id, "The tool did not answer in time.", ToolStatus.TIMED_OUT))
+        else:
+            self.deliver(ev.ToolFinished(command.call_id, answer.output, answer.status))
+
+    def _set_timer(self, command: do.SetTimer) -> None:
+        old = self._timers.get(command.name)
+        if old is not None:
+            old.cancel()
+        when = self._born + command.at_ms / 1000
+        self._timers[command.name] = self._loop.call_at(when, self._fire, command.name, command.at_ms)
+
+    def _cancel_timer(self, command: do.CancelTimer) -> None:
+        timer = self._timers.pop(command.name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fire(self, name: str, at_ms: float) -> None:
+        del self._timers[name]
+        self.deliver(ev.TimerFired(name), not_before_ms=at_ms)  # uvloop rounds to whole milliseconds, down too
+
+    def _record(self, command: do.Command) -> None:
+        at_ms = self._now_ms()
+        if isinstance(command, do.RecordToolRun) and command.status == ToolStatus.STARTED:
+            self._intents[command.call_id] = command
+        self._records.put(self.call, command, at=self._at(at_ms))
+        self._live.publish(self.call, command, at_ms=at_ms)
+
+    def _set_state(self, command: do.SetState) -> None:
+        self._live.publish(self.call, command, at_ms=self._now_ms())
+
+    def _leave_by_command(self, command: do.Leave) -> None:
+        self._leave(command)
+
+    def _leave(self, leave: do.Leave) -> None:
+        if self._leaving or self._over.is_set():
+            return
+        self._leaving = True
+        task = self._loop.create_task(self._walk_out(leave))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _walk_out(self, leave: do.Leave) -> None:
+        """The disposition first, then the socket: the carrier asks the resume URL the moment it closes (twilio.md §1.6)."""
+        try:
+            try:
+                async with asyncio.timeout(DISPOSITION_S):
+                    await self._desk.save_disposition(self.call, leave)
+                    await self._records.flush(self.call)  # whoever resumes reads what was said
+            except Exception as error:  # no store: tell the carrier itself what to do next
+                log.warning("disposition_not_saved", detail=str(error) or type(error).__name__, next=leave.next)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REDIRECT_S):
+                        await self._desk.redirect(self.call, leave)
+        except Exception:
+            log.exception("leave_failed")  # the document after <Connect> is the last net: the resume URL decides
+        finally:
+            self._carrier_gone = True
+            self.deliver(ev.StreamLost(CLOSED_BY_US))  # the session writes its last records
+            self._over.set()
+
+    def _finish(self, command: do.Finish) -> None:
+        log.info("call_session_ended", reason=command.reason, fault=command.fault)
+        if not self._leaving:
+            self._over.set()
+
+
+_OBEY: dict[type[do.Command], Callable[[Bridge, Any], None]] = {
+    do.Play: Bridge._play,
+    do.SendMark: Bridge._send_mark,
+    do.ClearPlayback: Bridge._clear_playback,
+    do.DropAudio: Bridge._drop_audio,
+    do.MakeTones: Bridge._make_tones,
+    do.SealDigits: Bridge._seal_digits,
+    do.StartRecording: Bridge._start_recording,
+    do.Leave: Bridge._leave_by_command,
+    do.Finish: Bridge._finish,
+    do.CreateResponse: Bridge._to_model,
+    do.CancelResponse: Bridge._to_model,
+    do.TruncateItem: Bridge._to_model,
+    do.DeleteItem: Bridge._to_model,
+    do.AddMessage: Bridge._to_model,
+    do.AddToolExchange: Bridge._to_model,
+    do.AddToolOutput: Bridge._to_model,
+    do.UseAgent: Bridge._use_agent,
+    do.ConnectModel: Bridge._open_model,
+    do.RunTool: Bridge._run_tool,
+    do.SetTimer: Bridge._set_timer,
+    do.CancelTimer: Bridge._cancel_timer,
+    do.RecordTurn: Bridge._record,
+    do.RecordEvent: Bridge._record,
+    do.RecordToolRun: Bridge._record,
+    do.RecordUsage: Bridge._record,
+    do.SetState: Bridge._set_state,
+}

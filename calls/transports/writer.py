@@ -1,0 +1,290 @@
+"""Gets the calls' facts onto disk and into PostgreSQL without ever making a call wait; one writer a process, two threads of its own.
+
+A fact goes to the journal within milliseconds and into the database within 250 ms. While the database is away the journal grows; when it
+is back, everything is written in order, once. A process that died leaves its journal, which the next one to start writes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import queue
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from django.db import connection
+
+from calls.session.commands import Command
+from calls.session.events import Event
+from calls.transports.ports import LiveCall
+from calls.transports.records import Fact, encode_fact, make_fact
+from calls.transports.spool import Spool
+from calls.transports.store import BATCH_FACTS, OnBatch, Store
+from tenants.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+BATCH_S = 0.25  # product 5.4.2: flushed at least every 250 ms
+JOURNAL_S = 0.02  # lines are gathered this long: 50 writes a second at most, and as much is lost to a killed process
+ADOPT_S = 0.5  # decision 5's polling interval: a dead neighbour's journal is looked for this often
+RETRY_S = 0.5  # between attempts while the database is away
+COMMIT_WAIT_S = 0.25  # product 5.4.2: then the journal's word must do
+SYNC_WAIT_S = 2.0  # a disk that takes longer is broken; the call goes on and the log says so
+STOP_WAIT_S = 10.0  # at shutdown: what is not written by then stays in the journal for the successor
+FLIGHT_BYTES = 4_096  # a chunk of flight recorder; at most a second's worth
+FLIGHT_S = 1.0
+
+
+class _Entry:
+    """A fact on its way (or none: only a question how far we are), and who waits. Waiters are woken on their loop's thread."""
+
+    __slots__ = ("committed", "fact", "line", "number", "synced")
+
+    def __init__(
+        self,
+        fact: Fact | None,
+        *,
+        committed: Callable[[], None] | None = None,
+        synced: Callable[[], None] | None = None,
+    ) -> None:
+        self.fact = fact
+        self.line = b"" if fact is None else encode_fact(fact)
+        self.number = 0
+        self.committed = committed
+        self.synced = synced
+
+    @property
+    def urgent(self) -> bool:
+        return self.committed is not None or self.synced is not None
+
+
+class _Flight:
+    """A call's recorder between chunks."""
+
+    __slots__ = ("call", "events", "sequence", "since", "size")
+
+    def __init__(self, call: LiveCall, since: float) -> None:
+        self.call = call
+        self.events: list[bytes] = []
+        self.size = 0
+        self.sequence = 0
+        self.since = since
+
+
+_flight_encoder = msgspec.json.Encoder()
+
+
+class Writer:
+    """`start` before the first call, `stop` after the last. All `put…` methods are called on the loop's thread and never block."""
+
+    def __init__(self, root: Path, name: str, *, on_batch: Sequence[OnBatch] = ()) -> None:
+        self._root = root
+        self._name = name
+        self.store = Store(root, on_batch=on_batch)
+        self._inbox: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._journaled: deque[_Entry] = deque()
+        self._news = threading.Condition()
+        self._spool: Spool | None = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._acknowledged = 0
+        self._flights: dict[tuple[uuid.UUID, int], _Flight] = {}
+        self._notes = 0
+
+    def start(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._spool = Spool(self._root, self._name)
+        for target in (self._keep_journal, self._feed_database):
+            thread = threading.Thread(target=target, name=f"records {target.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Write what is left, within a bound. Blocks; call it off the loop."""
+        self._close_flights()
+        self._stopping.set()
+        self._inbox.put(None)
+        deadline = time.monotonic() + STOP_WAIT_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        spool, self._spool = self._spool, None
+        if spool is not None and not any(thread.is_alive() for thread in self._threads):
+            spool.close(complete=self._acknowledged >= spool.written)
+
+    # --- for the bridge (calls.transports.ports.Records) ---------------------------------------------------------
+
+    def put(self, call: LiveCall, record: Command, *, at: datetime) -> None:
+        self._inbox.put(_Entry(make_fact(record, tenant=call.tenant_id, call=call.call_id, at=at)))
+
+    def put_note(self, call: LiveCall, kind: str, data: dict[str, Any], *, at: datetime, at_ms: float) -> None:
+        """An event of the bridge itself; the session numbers its own."""
+        self._notes += 1
+        body = {"key": f"b:{call.token}:{self._notes}", "kind": str(kind), "at_ms": round(at_ms), "data": data}
+        self._put(call, "event", body, at)
+
+    def put_greeting(self, call: LiveCall, ms: int, *, at: datetime) -> None:
+        self._put(call, "greeting", {"ms": ms}, at)
+
+    def put_flight(self, call: LiveCall, at_ms: float, event: Event) -> None:
+        key = (call.call_id, call.token)
+        flight = self._flights.get(key)
+        now = time.monotonic()
+        if flight is None:
+            flight = self._flights[key] = _Flight(call, now)
+        line = _flight_encoder.encode((round(at_ms, 3), event))
+        flight.events.append(line)
+        flight.size += len(line)
+        if flight.size >= FLIGHT_BYTES or now - flight.since >= FLIGHT_S:
+            self._spool_flight(flight, now)
+
+    def end(self, call: LiveCall) -> None:
+        """Nothing more comes from this session."""
+        flight = self._flights.pop((call.call_id, call.token), None)
+        if flight is not None and flight.events:
+            self._spool_flight(flight, time.monotonic())
+
+    async def durable(self, call: LiveCall, record: Command, *, at: datetime) -> None:
+        """Returns once the fact outlives this process: committed, or in the synced journal when the database is slow."""
+        loop = asyncio.get_running_loop()
+        committed, synced = loop.create_future(), loop.create_future()
+        fact = make_fact(record, tenant=call.tenant_id, call=call.call_id, at=at)
+        self._inbox.put(_Entry(fact, committed=lambda: _wake(loop, committed)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMMIT_WAIT_S):
+                await committed
+                return
+        self._inbox.put(_Entry(None, synced=lambda: _wake(loop, synced)))
+        try:
+            async with asyncio.timeout(SYNC_WAIT_S):
+                await asyncio.wait({committed, synced}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            log.error("intent_not_durable", call_id=str(call.call_id))
+
+    async def flush(self, call: LiveCall) -> None:
+        """Returns when everything put so far is in the database. The caller bounds the wait."""
+        flight = self._flights.get((call.call_id, call.token))
+        if flight is not None and flight.events:
+            self._spool_flight(flight, time.monotonic())
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        self._inbox.put(_Entry(None, committed=lambda: _wake(loop, done)))
+        await done
+
+    def _put(self, call: LiveCall, table: str, body: dict[str, Any], at: datetime) -> None:
+        fact = Fact(table=table, id=new_id(), tenant=call.tenant_id, call=call.call_id, at=at, body=body)
+        self._inbox.put(_Entry(fact))
+
+    def _spool_flight(self, flight: _Flight, now: float) -> None:
+        data = b"\n".join(flight.events)
+        body = {
+            "session": flight.call.token,
+            "sequence": flight.sequence,
+            "data": base64.b64encode(data).decode(),
+        }
+        flight.events.clear()
+        flight.size = 0
+        flight.sequence += 1
+        flight.since = now
+        self._put(flight.call, "flight", body, _EPOCH)
+
+    def _close_flights(self) -> None:
+        for flight in list(self._flights.values()):
+            self.end(flight.call)
+
+    # --- the journal's thread -------------------------------------------------------------------------------------
+
+    def _keep_journal(self) -> None:
+        running = True
+        while running:
+            entries = [self._inbox.get()]
+            if entries[0] is not None and not entries[0].urgent:
+                time.sleep(JOURNAL_S)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    entries.append(self._inbox.get_nowait())
+            running = None not in entries
+            self._journal([entry for entry in entries if entry is not None])
+        with self._news:
+            self._news.notify()
+
+    def _journal(self, entries: list[_Entry]) -> None:
+        spool = self._spool
+        assert spool is not None  # noqa: S101 # started
+        lines = [entry.line for entry in entries if entry.fact is not None]
+        number = spool.written
+        try:
+            spool.append(lines)
+        except OSError:  # a full disk: the database alone must do
+            log.exception("journal_failed")
+        for entry in entries:
+            number += entry.fact is not None
+            entry.number = number
+        with self._news:
+            self._journaled.extend(entries)
+            self._news.notify()
+        waiting = [entry.synced for entry in entries if entry.synced is not None]
+        if waiting:
+            try:
+                spool.sync()
+            except OSError:
+                log.exception("journal_sync_failed")
+                return
+            for wake in waiting:
+                wake()
+        spool.acknowledge(self._acknowledged)
+
+    # --- the database's thread ------------------------------------------------------------------------------------
+
+    def _feed_database(self) -> None:
+        adopted_at = 0.0
+        while True:
+            if time.monotonic() - adopted_at >= ADOPT_S:
+                self.store.adopt()
+                adopted_at = time.monotonic()
+            with self._news:
+                if not self._journaled:
+                    if self._stopping.is_set() and not self._threads[0].is_alive():
+                        break
+                    self._news.wait(BATCH_S)
+                urgent = any(entry.urgent for entry in self._journaled)
+            if not urgent and not self._stopping.is_set():
+                time.sleep(BATCH_S / 2)  # gather; a wait and a half is within the bound
+            with self._news:
+                batch = [self._journaled.popleft() for _ in range(min(len(self._journaled), BATCH_FACTS))]
+            if batch and not self._store_entries(batch):
+                break
+        connection.close()
+
+    def _store_entries(self, batch: list[_Entry]) -> bool:
+        """Until the database took them. False when we stop before it did: the journal keeps them."""
+        facts = [entry.fact for entry in batch if entry.fact is not None]
+        while not self.store.store(facts):
+            if self._stopping.is_set():
+                return False
+            time.sleep(RETRY_S)
+        self._acknowledged = batch[-1].number
+        for entry in batch:
+            if entry.committed is not None:
+                entry.committed()
+        return True
+
+
+def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    def set_result() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+        loop.call_soon_threadsafe(set_result)
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")  # rows without a time of their own
