@@ -6,7 +6,15 @@ import asyncio
 from dataclasses import dataclass
 
 from emulators.twilio.call import Call, End, Interrupted, Source, StatusCallback
-from emulators.twilio.interpreter import Document, ask_action, bid_farewell, load_document, run_document
+from emulators.twilio.interpreter import (
+    Document,
+    Goodbye,
+    ask_action,
+    bid_farewell,
+    load_document,
+    resolve_callback,
+    run_document,
+)
 from emulators.twilio.leg import SILENT_FRAME, Frame, Leg
 from emulators.twilio.recording import Recording, begin_recording, read_order
 from emulators.twilio.twiml import Node
@@ -62,10 +70,12 @@ async def dial(call: Call, document: Document, node: Node) -> Source | None:
             winner = await _await_first(call, node, children)
             if winner is not None:
                 break
+            for child in children:
+                await child.call.finished.wait()
         if winner is not None:
             call.answer()
             began_s = call.exchange.clock.seconds()
-            recording = _record(call, node)
+            recording = _record(call, document, node)
             await _join(call, node, winner, stars)
     except asyncio.CancelledError:
         if call.hung_up:
@@ -193,12 +203,18 @@ async def ring_person(call: Call) -> None:
 async def _whisper(call: Call, source: Source) -> None:
     """§3.6: runs on the callee's leg before the two are joined; <Hangup> in it declines the call."""
     following: Source | None = source
-    while following is not None:
-        document = await load_document(call, following)
-        for verb in document.root.children:
-            if verb.name not in _WHISPER_VERBS:
-                raise TwilioFault(12200, f"<{verb.name}> is not allowed in a whisper")
-        following = await run_document(call, document)
+    try:
+        while following is not None:
+            document = await load_document(call, following)
+            for verb in document.root.children:
+                if verb.name not in _WHISPER_VERBS:
+                    raise TwilioFault(12200, f"<{verb.name}> is not allowed in a whisper")
+            following = await run_document(call, document)
+    except Goodbye as goodbye:
+        raise Interrupted(goodbye.end) from None
+    except TwilioFault as fault:
+        call.exchange.alert(fault.code, fault.message, call=call, resource=source.url)
+        raise Interrupted(End(Status.COMPLETED, "carrier")) from None
 
 
 # -- talking -----------------------------------------------------------------------
@@ -271,13 +287,13 @@ def _star_listener(call: Call) -> _Stars:
     return stars
 
 
-def _record(call: Call, node: Node) -> Recording | None:
+def _record(call: Call, document: Document, node: Node) -> Recording | None:
     """§3.6. From ringing and from answer are the same here: nothing is heard while it rings (deviation)."""
     wanted = node.get("record", "do-not-record")
     if wanted in {"do-not-record", "false"}:
         return None
     channels = "dual" if wanted.endswith("-dual") else "mono"
-    return begin_recording(call, read_order(node.attributes, channels=channels, source="DialVerb"))
+    return begin_recording(call, read_order(resolve_callback(document, node), channels=channels, source="DialVerb"))
 
 
 def _describe(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from emulators.callers import SYNTHESISER
-from emulators.speech import AGENT_VOICE, Voice
+from emulators.speech import AGENT_VOICE, SpeechError, Voice
 from emulators.twilio.call import Call, End, Interrupted, Source
 from emulators.twilio.twiml import Node, parse_document
 from emulators.twilio.values import Status, TwilioFault
@@ -15,6 +15,7 @@ from emulators.twilio.webhooks import Reply, resolve_url
 MAX_DOCUMENTS = 200  # a guard of the double's own: documents that redirect to each other without a pause
 _TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})  # §3.2
 _APOLOGY = "We are sorry. An application error has occurred. Goodbye."
+_LANGUAGES = {"en-gb": "en-gb-x-rp", "en-au": "en-gb-x-rp", "es-mx": "es-419", "zh-cn": "cmn", "cmn-cn": "cmn"}
 _QUICK_S = 0.05  # a document that took less than this is counted towards MAX_DOCUMENTS
 
 
@@ -160,8 +161,23 @@ def bid_farewell(
     call.farewells.append(farewell)
 
 
-def pick_voice(node: Node) -> Voice:
-    """`language` decides (`nl-NL` → `nl`); names of vendor voices all sound like our one synthesiser (deviation)."""
-    language = node.get("language", "en-US").lower()
-    known = {"en-us": "en-us", "en-gb": "en-gb", "en-au": "en-gb", "pt-br": "pt-br", "es-mx": "es-419"}
-    return Voice(language=known.get(language, language.partition("-")[0]), speaker=AGENT_VOICE.speaker)
+def resolve_callback(document: Document, node: Node) -> dict[str, str]:
+    """The node's attributes with an absolute recordingStatusCallback."""
+    attributes = dict(node.attributes)
+    if callback := attributes.get("recordingStatusCallback"):
+        attributes["recordingStatusCallback"] = resolve_url(document.url, callback)
+    return attributes
+
+
+async def speak(node: Node) -> bytes:
+    """`language` decides; names of vendor voices all sound like our one synthesiser (deviation). Raises TwilioFault."""
+    language = node.get("language", "en-US")
+    for tag in (_LANGUAGES.get(language.lower()), language.lower(), language.lower().partition("-")[0]):
+        if tag is None:
+            continue
+        try:
+            return await SYNTHESISER.speak_soon(node.text, voice=Voice(language=tag, speaker=AGENT_VOICE.speaker))
+        except SpeechError as error:
+            if not error.permanent:
+                raise
+    raise TwilioFault(13512, f"<Say> knows no language {language!r}")

@@ -7,7 +7,7 @@ import asyncio
 from emulators.callers import is_voice
 from emulators.twilio.call import Call, Source
 from emulators.twilio.clock import FRAME_SAMPLES, SAMPLE_RATE_HZ
-from emulators.twilio.interpreter import Document, ask_action, bid_farewell
+from emulators.twilio.interpreter import Document, ask_action, bid_farewell, resolve_callback
 from emulators.twilio.leg import Frame
 from emulators.twilio.recording import Recording, begin_recording, read_order
 from emulators.twilio.tones import make_beep
@@ -58,7 +58,7 @@ async def record(call: Call, document: Document, node: Node) -> Source | None:
         max_length_s=node.number("maxLength", 3600),
         keys=node.get("finishOnKey", _ALL_KEYS),
     )
-    attributes = node.attributes | {"track": "inbound"}
+    attributes = resolve_callback(document, node) | {"track": "inbound"}
     recording = begin_recording(call, read_order(attributes, channels="mono", source="RecordVerb"))
     call.leg.listeners.append(attention)
     call.digit_listeners.append(attention.take_digit)

@@ -47,6 +47,7 @@ class Recording:
     media_from_s: float | None = None
     paused: list[tuple[int, int, str]] = field(default_factory=list)  # (from, to, behaviour)
     _pause: tuple[int, str] | None = None
+    _trimmed: int | None = None  # samples left after trimming, known once it is over
     _wav: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,8 +66,7 @@ class Recording:
 
     @property
     def duration_s(self) -> int:
-        samples = sum(len(stretch) for stretch in self._stretches()) if self.ended is not None else 0
-        return round(samples / SAMPLE_RATE_HZ)
+        return round(self._count_samples() / SAMPLE_RATE_HZ) if self.ended is not None else 0
 
     @property
     def media_ready(self) -> bool:
@@ -106,7 +106,7 @@ class Recording:
         if self.status != "processing":
             return  # deleted meanwhile
         self.media_from_s = clock.seconds() + config.recording_media_delay_s
-        self._set("completed" if any(len(stretch) for stretch in self._stretches()) else "absent")
+        self._set("completed" if self._count_samples() else "absent")
         self.call.note("recording", sid=self.sid, status=self.status, duration_s=self.duration_s)
         self.report(self.status)
 
@@ -148,6 +148,13 @@ class Recording:
         stretches.append(range(begin, max(begin, end)))
         return stretches
 
+    def _count_samples(self) -> int:
+        if not self.order.trim:
+            return sum(len(stretch) for stretch in self._stretches())
+        if self._trimmed is None:
+            self._trimmed = len(self.tracks()[0])
+        return self._trimmed
+
     def tracks(self) -> tuple[bytes, bytes]:
         """(what the person said, what was really played to the person), both of the recording's length."""
         leg = self.call.leg
@@ -156,6 +163,11 @@ class Recording:
         for stretch in self._stretches():
             said += self._hush(lay_out(leg.spoken, stretch.start, stretch.stop), stretch.start)
             played += self._hush(lay_out(heard, stretch.start, stretch.stop), stretch.start)
+        hush = bytes([SILENCE]) * len(said)
+        if self.order.track == "inbound":
+            played = bytearray(hush)
+        elif self.order.track == "outbound":
+            said = bytearray(hush)
         if self.order.trim:
             return _trim(bytes(said), bytes(played))
         return bytes(said), bytes(played)
@@ -172,10 +184,6 @@ class Recording:
         """The WAV file, made once. Takes milliseconds for each minute: call it off the event loop."""
         if channels not in self._wav:
             said, played = self.tracks()
-            if self.order.track == "inbound":
-                played = bytes([SILENCE]) * len(said)
-            elif self.order.track == "outbound":
-                said = bytes([SILENCE]) * len(played)
             if channels == 1:
                 self._wav[1] = make_wav(_mix(said, played))
             elif self.call.exchange.config.channel_order is ChannelOrder.CALLER_FIRST:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from emulators.callers import SYNTHESISER
 from emulators.sound import read_wav
 from emulators.twilio.call import Call, End, Source
 from emulators.twilio.connect import connect, start, stop
@@ -14,8 +13,8 @@ from emulators.twilio.interpreter import (
     Goodbye,
     Verb,
     ask_action,
-    pick_voice,
     reject_status,
+    speak,
 )
 from emulators.twilio.leg import PAUSE_S
 from emulators.twilio.record import record
@@ -31,7 +30,7 @@ _ENDLESS = 1000  # loop="0" plays until the call ends
 
 async def say(call: Call, document: Document, node: Node) -> Source | None:
     call.answer()
-    spoken = await SYNTHESISER.speak_soon(node.text, voice=pick_voice(node))
+    spoken = await speak(node)
     call.note("say", text=node.text)
     for _ in range(node.number("loop", 1) or _ENDLESS):
         await call.leg.play(spoken, source="say")
