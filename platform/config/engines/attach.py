@@ -41,9 +41,16 @@ def attach_engines(plan: EnginePlan | None = None) -> None:
         return
     places = plan.places
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    make_open_dir(places.data_dir)
-    for folder in (places.control, places.logs):
-        folder.mkdir(exist_ok=True)
+    try:
+        make_open_dir(places.data_dir)
+        for folder in (places.control, places.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise EngineError(
+            f"The data directory of the embedded engines cannot be made: {error}.",
+            mend="set SWITCHBOARD_DATA_DIR to a directory that this account may write",
+            permanent=True,
+        ) from error
     _join_clients(places, deadline=deadline)
     with hold_lock(
         places.control / "start.lock", deadline=deadline, waiting_for="another process that starts the engines"

