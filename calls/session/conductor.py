@@ -111,14 +111,15 @@ class Conductor:
 
     def on_speech_started(self, event: ev.SpeechStarted) -> None:
         ctx = self.ctx
-        if ctx.spec.barge_in:
+        if ctx.connected.barge_in:
             playing = self.playback.interruptible
             generating = self.sequencer.active is not None
-            parts = self.voice.cut(cancel=not ctx.spec.realtime.turn_detection.interrupt_response)
+            parts = self.voice.cut(cancel=not ctx.connected.realtime.turn_detection.interrupt_response)
             if playing:
                 heard = [{"item_id": p.item_id, "part": p.content_index, "heard_ms": p.heard_ms} for p in parts]
                 ctx.record(EventKind.BARGE_IN, generating=generating, cut=heard)
         ctx.caller_speaking = True
+        self.sequencer.drop("silence", "filler")
         self.watchdog.rest()
         self.silence.caller_active()
         self.turns.caller_began(event.item_id)
@@ -150,9 +151,10 @@ class Conductor:
 
     def on_response_started(self, event: ev.ResponseStarted) -> None:
         if event.job:
+            self.sequencer.jobs.add(event.response_id)
             self.guardrails.job_started(event.response_id, event.job)
             return
-        if self.sequencer.active:
+        if event.response_id in self.sequencer.responses or self.sequencer.active:
             self.ctx.note_peer("model", "second active response", response_id=event.response_id)
         self.sequencer.started(event.response_id)
 
@@ -251,6 +253,7 @@ class Conductor:
         if self.leaving.left is None:
             self._note_heard()
             self.tools.settle()
+            self.digits.settle()
             busy = self.tools.running or self.digits.collection is not None or self.leaving.pending is not None
             self.greeting.settle(quiet=self.voice.quiet and not busy)
             self.recovery.settle(quiet=self.voice.quiet and not busy)

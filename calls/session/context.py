@@ -27,6 +27,9 @@ class Context:
         self.unsettled = True
         self.agent = resume.agent if resume and resume.agent in plan.agents else plan.agent
         self.elapsed_ms = resume.elapsed_ms if resume else 0
+        self.connected = (
+            self.spec
+        )  # whose turn detection and transcription are in force: a hand-off changes neither (§6.3)
         self.model = self.spec.realtime.model
         self.stream_up = False
         self.model_ready = False
@@ -89,7 +92,7 @@ class Context:
         estimated_audio_ms: int = 0,
     ) -> None:
         """One line for the ledger. `usage` None means that the vendor bills something we were not told about."""
-        model = self.spec.realtime.transcription.model if kind == "transcription" else self.model
+        model = self.connected.realtime.transcription.model if kind == "transcription" else self.model
         self.out.append(
             do.RecordUsage(
                 sequence=self._usages,

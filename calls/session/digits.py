@@ -67,9 +67,9 @@ class Digits:
         self._burst.append(key)
         self.ctx.set_timer("burst", at_ms=self.ctx.now + BURST_MS)
 
-    def burst_over(self) -> None:
-        """Tells the model what was pressed; it does not hear keys (openai-realtime.md §6.3)."""
-        if self._burst and self.ctx.model_ready:
+    def settle(self) -> None:
+        """Tells the model what was pressed, once the burst is over; it does not hear keys (openai-realtime.md §6.3)."""
+        if self._burst and "burst" not in self.ctx.timers and self.ctx.model_ready:
             self.ctx.note(f"Caller pressed {' '.join(self._burst)}.")
             self._burst.clear()
             self.sequencer.want(purpose="answer")

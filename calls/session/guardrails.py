@@ -153,11 +153,11 @@ class Guardrails:
 
     def _pattern(self, rail: Guardrail) -> re.Pattern[str] | None:
         """The compiled pattern; one that does not compile was preflight's to refuse and watches nothing."""
-        if rail.name not in self._patterns:
+        if rail.pattern not in self._patterns:
             try:
                 compiled = re.compile(rail.pattern, re.IGNORECASE) if rail.kind == "pattern" and rail.pattern else None
             except re.error as error:
                 self.ctx.note_peer("agent", "guardrail pattern", name=rail.name, error=str(error))
                 compiled = None
-            self._patterns[rail.name] = compiled
-        return self._patterns[rail.name]
+            self._patterns[rail.pattern] = compiled
+        return self._patterns[rail.pattern]

@@ -146,6 +146,7 @@ def _build_table(parts: Conductor, fire: Handler) -> dict[Phase, dict[type[ev.Ev
 
 def _build_timers(parts: Conductor) -> dict[str, Callable[[], None]]:
     return {
+        "marks": parts.voice.marks_overdue,
         "pump": parts.playback.pump,
         "flush": parts.turns.flush,
         "watchdog": parts.watchdog.fired,
@@ -153,7 +154,7 @@ def _build_timers(parts: Conductor) -> dict[str, Callable[[], None]]:
         "silence": parts.silence.fired,
         "wrap_up": parts.duration.wrap_up,
         "cap": parts.duration.cap,
-        "burst": parts.digits.burst_over,
+        "burst": parts.settle_soon,
         "collect": parts.digits.collection_over,
         "hand_off": parts.builtins.hand_off_overdue,
         "drain": parts.leaving.overdue,

@@ -18,6 +18,7 @@ from calls.session.events import MULAW_BYTES_PER_MS as BYTES_PER_MS
 LOW_WATER_MS = 200  # below this much audio at the carrier, less than a full piece is worth a message
 ROUND_TRIPS = 8  # samples kept; jitter only ever adds, so the least of the recent ones is the line's own
 EPSILON_MS = 0.01  # a timer that comes due on the dot must find its piece due
+MARK_GRACE_MS = 2_000.0  # far above any network delay with which a conversation is possible
 LATE_WEIGHT = 0.5  # a mark that is later than predicted is half lateness of ours, half of the carrier's clock
 
 
@@ -89,8 +90,8 @@ class Playback:
 
     @property
     def interruptible(self) -> bool:
-        """Some of the model's speech was received and is not heard yet; tones do not count."""
-        return any(part.heard < part.received and not part.local for part in self.parts.values())
+        """Some of the model's speech is not heard to its end; tones do not count."""
+        return any(not part.finished and not part.local for part in self.parts.values())
 
     def probe(self) -> None:
         """Measures the round trip with a bare mark; only an empty carrier queue answers at once."""
@@ -158,6 +159,18 @@ class Playback:
                 return
             self._send(part, size)
         ctx.cancel_timer("pump")
+        if self._flight and "marks" not in ctx.timers:
+            ctx.set_timer("marks", at_ms=self._eta + MARK_GRACE_MS)
+
+    def marks_overdue(self) -> list[Part]:
+        """A carrier that forgets its marks must not hold the call up: what is long past its time was played."""
+        if not self._flight:
+            return []
+        if self.ctx.now < self._eta + MARK_GRACE_MS - EPSILON_MS:
+            self.ctx.set_timer("marks", at_ms=self._eta + MARK_GRACE_MS)
+            return []
+        self.ctx.note_peer("carrier", "marks did not come back", pending=len(self._flight))
+        return self.mark(f"{self._prefix}{self._flight[-1].sequence}")
 
     def mark(self, name: str) -> list[Part]:
         """A mark came back. Returns the parts that are now heard to their end; marks from before a cut say nothing."""
@@ -189,7 +202,8 @@ class Playback:
         return finished
 
     def cut(self) -> list[Part]:
-        """Clears the carrier; returns the parts that were not heard to their end, in order, with `heard` as it will have been."""
+        """Clears the carrier; returns the parts that were open, in order, with `heard` as it will have been. Those heard to their
+        end by then are not marked as cut."""
         ctx = self.ctx
         ctx.emit(do.ClearPlayback())
         self._settle_heard(ctx.now + self.round_trip_ms)
@@ -208,7 +222,8 @@ class Playback:
                 part.sent = part.heard
                 self._queue.append(part)
                 continue
-            part.cut = part.done = part.finished = True
+            part.cut = not (part.done and part.heard >= part.received)
+            part.done = part.finished = True
             cut.append(part)
         self.pump()
         return cut

@@ -48,6 +48,7 @@ class Recovery:
         self.watchdog = watchdog
         self.leaving = leaving
         self.moving = False
+        self._connecting = ctx.agent  # whom the session that comes next is configured for
         self._attempts = 0
         self._sessions = 0
         self._owed = False
@@ -66,11 +67,13 @@ class Recovery:
             self._lose_session()
         ctx.cancel_timer("reconnect")
         ctx.model_ready = True
+        ctx.connected = ctx.plan.agents[self._connecting]
+        if ctx.agent != self._connecting:  # handed off while the session was being opened
+            ctx.emit(do.UseAgent(event_id=ctx.next_id(), agent=ctx.agent))
         ctx.model = event.model or ctx.model
         renewed, self._renewing, self._renew_due = self._renewing, False, False
         ctx.record(EventKind.MODEL_READY, session_id=event.session_id, model=event.model, renewed=renewed)
-        if self._sessions or ctx.plan.resume:
-            replay(ctx, turns=self.voice.turns, tools=self.tools)
+        replay(ctx, turns=self.voice.turns, tools=self.tools)
         if not self._sessions and ctx.plan.resume:
             self._resume()
         self._sessions += 1
@@ -125,6 +128,10 @@ class Recovery:
             self.leaving.fall(cause)
             return
         self._attempts += 1
+        self._open_session()
+
+    def _open_session(self) -> None:
+        self._connecting = self.ctx.agent
         self.ctx.emit(do.ConnectModel(agent=self.ctx.agent))
         self.ctx.set_timer("reconnect", at_ms=self.ctx.now + self.ctx.limits.reconnect_ms)
 
@@ -172,8 +179,7 @@ class Recovery:
             self.move_now()
         elif self._renew_due and not self._renewing:
             self._renewing = True
-            self.ctx.emit(do.ConnectModel(agent=self.ctx.agent))
-            self.ctx.set_timer("reconnect", at_ms=self.ctx.now + self.ctx.limits.reconnect_ms)
+            self._open_session()
 
     def move_now(self) -> None:
         self.leaving.request(Exit("resume", cause=Cause.DEPLOY, fault=Fault.NONE))

@@ -12,6 +12,7 @@ from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.context import Context
 
+STALE = frozenset({"greeting", "silence", "filler"})  # lines that make no sense once the caller has spoken
 REFLECTION_MS = 250.0  # what was sent less than this before a commit may not be in the response that the commit made
 
 
@@ -53,6 +54,7 @@ class Sequencer:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.responses: dict[str, Response] = {}
+        self.jobs: set[str] = set()  # ids of out-of-band responses
         self.active: Response | None = None
         self.outstanding: Want | None = None
         self.expected = False  # voice detection is about to create one
@@ -98,14 +100,16 @@ class Sequencer:
 
     def caller_committed(self) -> None:
         """The caller finished a turn; voice detection answers it, unless it may not or a response is in its way."""
-        if not self.ctx.spec.realtime.turn_detection.create_response:
+        if not self.ctx.connected.realtime.turn_detection.create_response:
             self.want(purpose="answer")
         elif self.active and not self.active.cut:
             self.want(purpose="answer")  # the server's own create is refused while one is active (§4.6)
         else:
             self.expected = True
             fresh = self.ctx.now - REFLECTION_MS
-            self.wants = [want for want in self.wants if want.instructions or want.since > fresh]
+            self.wants = [
+                want for want in self.wants if want.purpose not in STALE and (want.instructions or want.since > fresh)
+            ]
 
     # --- the model's word ------------------------------------------------------------------------------------------
 

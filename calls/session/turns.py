@@ -163,6 +163,13 @@ class Turns:
         self._touch(turn, now=True)
         return turn
 
+    def agent_silent(self, item_id: str) -> None:
+        """The item's response is over and it never had any audio."""
+        turn = self.find(item_id)
+        if turn and turn.words and turn.status is TurnStatus.OPEN:
+            turn.status, turn.ended_ms = TurnStatus.UNHEARD, self.ctx.call_ms
+            self._touch(turn, now=True)
+
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:

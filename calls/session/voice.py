@@ -76,7 +76,7 @@ class Voice:
     def write(self, event: ev.AgentText) -> Response | None:
         """Words arrived. Returns their response when they were taken: words after a cut were never spoken."""
         response = self._response(event.response_id)
-        if response is None or response.cut:
+        if response is None or response.cut or not response.active:
             return None
         self.turns.agent_wrote(
             event.item_id, event.content_index, event.text, response_id=event.response_id, final=event.final
@@ -85,6 +85,10 @@ class Voice:
 
     def mark(self, name: str) -> None:
         for part in self.playback.mark(name):
+            self._heard(part)
+
+    def marks_overdue(self) -> None:
+        for part in self.playback.marks_overdue():
             self._heard(part)
 
     def end_response(self, response: Response) -> None:
@@ -97,9 +101,10 @@ class Voice:
             )  # its parts may all have been heard before its end was told
         for item_id, content_index in sorted(response.late):
             self.ctx.emit(do.DropAudio(item_id=item_id, content_index=content_index))
-        if response.cut:
-            for item_id in response.items:
-                if item_id not in response.sounding:  # truncating what has no audio is an error (§4.5)
+        for item_id in response.items:
+            if item_id not in response.sounding:
+                self.turns.agent_silent(item_id)
+                if response.cut:  # truncating what has no audio is an error (§4.5)
                     self._delete(item_id)
 
     def cut(self, *, cancel: bool) -> list[Part]:
@@ -110,13 +115,15 @@ class Voice:
         heard_items = {part.item_id for part in parts if part.heard} | self._heard_before(parts)
         deleted: set[str] = set()
         for part in parts:
-            if part.item_id in self._known and self.ctx.model_ready:
+            if part.cut and part.item_id in self._known and self.ctx.model_ready:
                 if part.item_id in heard_items:
                     self._truncate(part)
                 elif part.item_id not in deleted:
                     deleted.add(part.item_id)
                     self._delete(part.item_id)
-            if response := self.sequencer.responses.get(part.response_id):
+            if not part.cut:
+                self.heard_responses.append(part.response_id)
+            elif response := self.sequencer.responses.get(part.response_id):
                 response.cut = True
             self.turns.agent_heard(part)
             self.playback.forget(part)
@@ -132,15 +139,12 @@ class Voice:
             self.playback.forget(part)
 
     def _truncate(self, part: Part) -> None:
-        if part.heard >= part.received and part.done and not part.cut:
-            return
-        end = min(part.heard_ms, part.received_ms)
         self.ctx.emit(
             do.TruncateItem(
                 event_id=self.ctx.next_id(),
                 item_id=part.item_id,
                 content_index=part.content_index,
-                audio_end_ms=end,
+                audio_end_ms=part.heard_ms,
             )
         )
 
@@ -163,6 +167,6 @@ class Voice:
 
     def _response(self, response_id: str) -> Response | None:
         response = self.sequencer.responses.get(response_id)
-        if response is None:
+        if response is None and response_id not in self.sequencer.jobs:
             self.ctx.note_peer("model", "unknown response", response_id=response_id)
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -25,8 +26,10 @@ class Segment:
     size: int
     begins: float
 
+    rate: float
+
     def played(self, at: float) -> int:
-        return max(0, min(self.size, int((at - self.begins) * 8)))
+        return max(0, min(self.size, int((at - self.begins) * 8 * self.rate)))
 
 
 class Carrier:
@@ -41,6 +44,7 @@ class Carrier:
         self.played: dict[tuple[str, int], int] = {}
         self.marks: dict[str, int] = {}  # pending mark -> ticket of its return
         self.deepest_ms = 0.0
+        self.gaps_ms = 0.0  # silence inside a part
         self._ticket = 0
 
     def send(self, action: Callable[[], None]) -> None:
@@ -50,8 +54,10 @@ class Carrier:
         now = self.call.now
         begins = max(now, self.free_at)
         key = (command.item_id, command.content_index)
-        self.queue.append(Segment(key, command.start, command.end - command.start, begins))
-        self.free_at = begins + (command.end - command.start) / 8
+        if command.start and self.free_at < now:
+            self.gaps_ms += now - self.free_at
+        self.queue.append(Segment(key, command.start, command.end - command.start, begins, self.call.rate))
+        self.free_at = begins + (command.end - command.start) / 8 / self.call.rate
         self.deepest_ms = max(self.deepest_ms, self.free_at - now)
         self.mark(command.mark)
 
@@ -79,7 +85,8 @@ class Carrier:
             return
         del self.marks[name]
         if self.returns_marks:
-            self.call.at(self.call.now + self.delay_ms, lambda: self.call.feed(ev.MarkReturned(name=name)))
+            arrives = self.call.now + self.delay_ms + self.call.lateness()
+            self.call.at(arrives, lambda: self.call.feed(ev.MarkReturned(name=name)))
 
 
 @dataclass
@@ -92,6 +99,8 @@ class Call:
     limits: Limits = Limits()
     resume: Resume | None = None
     returns_marks: bool = True
+    late_ms: float = 0.0  # our event loop looks at what arrived up to this late
+    rate: float = 1.0  # the carrier's clock against ours
     now: float = 0.0
     done: list[tuple[float, do.Command]] = field(default_factory=list)
     fed: list[tuple[float, ev.Event]] = field(default_factory=list)
@@ -103,10 +112,14 @@ class Call:
         self.carrier = Carrier(self, delay_ms=self.delay_ms, returns_marks=self.returns_marks)
         self._heap: list[tuple[float, int, Callable[[], Any]]] = []
         self._order = 0
+        self._chance = random.Random(1)
         self._timers: dict[str, int] = {}
         self._ids = 0
         self.truths: list[tuple[float, do.TruncateItem]] = []
         self.errors_ms: list[float] = []
+
+    def lateness(self) -> float:
+        return self._chance.uniform(0, self.late_ms)
 
     # --- the world -------------------------------------------------------------------------------------------------
 
