@@ -13,7 +13,8 @@ from emulators.twilio.config import DoubleConfig, Faults
 from emulators.twilio.control import ControlApi
 from emulators.twilio.exchange import Exchange
 from emulators.twilio.outbound import receive_call
-from emulators.twilio.rest import Handler, RestApi, refuse
+from emulators.twilio.rest import RestApi
+from emulators.twilio.rest_door import Handler, refuse
 from emulators.twilio.values import Account, Alert, Number, Outcome, Person, TwilioFault, make_sid
 
 

@@ -54,6 +54,8 @@ async def run_documents(call: Call, source: Source) -> None:
         if quick > MAX_DOCUMENTS:
             call.exchange.alert(11215, "the documents redirect to each other without end", call=call)
             return
+    if not call.entries("dialled"):  # with answerOnBridge nobody answered: the caller never got through
+        call.answer()  # §3.2: <Response/> answers, then hangs up
 
 
 async def _recover(call: Call, failed: Source, fault: TwilioFault) -> Source | None:

@@ -6,17 +6,16 @@ twilio.md §1. It never decides what the call does next.
 from __future__ import annotations
 
 import asyncio
-import binascii
 import random
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from emulators.twilio.clock import FRAME_SAMPLES, SAMPLES_PER_MS, Clock
+from emulators.twilio.clock import FRAME_SAMPLES, SAMPLES_PER_MS
+from emulators.twilio.delay_line import DelayLine
 from emulators.twilio.leg import Frame
+from emulators.twilio.media_messages import Malformed, MarkWanted, Media, read_message
 from emulators.twilio.media_socket import MAX_BACKLOG_BYTES, MediaSocket, check_stream_url
 from emulators.twilio.playout import Mark
 from emulators.twilio.signing import sign_url
@@ -26,49 +25,6 @@ if TYPE_CHECKING:
     from emulators.twilio.call import Call
 
 MAX_PARAMETER_CHARACTERS = 500  # §1.2
-_SHAPES: dict[str, frozenset[str]] = {
-    "media": frozenset({"event", "streamSid", "media"}),
-    "mark": frozenset({"event", "streamSid", "mark"}),
-    "clear": frozenset({"event", "streamSid"}),
-}  # §1.5
-
-
-class DelayLine:
-    """A one-way network of constant delay: what goes in comes out in order, later. At zero it is not there."""
-
-    def __init__(self, clock: Clock, *, delay_ms: float, sink: Callable[[Any], None]) -> None:
-        self._clock = clock
-        self._delay = delay_ms * SAMPLES_PER_MS
-        self._sink = sink
-        self._waiting: deque[tuple[float, Any]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._last_due = 0.0
-
-    def push(self, item: Any, *, extra_ms: float = 0.0) -> None:
-        if not self._delay and not extra_ms and not self._waiting:
-            self._sink(item)
-            return
-        due = self._clock.seconds() * 1000 * SAMPLES_PER_MS + self._delay + extra_ms * SAMPLES_PER_MS
-        self._last_due = max(due, self._last_due)
-        self._waiting.append((self._last_due, item))
-        if self._timer is None:
-            self._timer = self._clock.call_at(self._last_due, self._deliver)
-
-    def stop(self) -> None:
-        self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _deliver(self) -> None:
-        self._timer = None
-        now = self._clock.seconds() * 1000 * SAMPLES_PER_MS + 0.5
-        first = True
-        while self._waiting and (first or self._waiting[0][0] <= now):
-            first = False
-            self._sink(self._waiting.popleft()[1])
-        if self._waiting and self._timer is None:
-            self._timer = self._clock.call_at(self._waiting[0][0], self._deliver)
 
 
 @dataclass(slots=True)
@@ -115,8 +71,10 @@ class MediaStream:
         self._mark_timer: asyncio.TimerHandle | None = None
         self._random = random.Random(f"{call.exchange.faults.seed}:{self.sid}")
         config = call.exchange.config
-        self._outgoing = DelayLine(self._clock, delay_ms=config.network_delay_ms, sink=self._send_now)
-        self._incoming = DelayLine(self._clock, delay_ms=config.network_delay_ms, sink=self._take)
+        self._outgoing: DelayLine[str | None] = DelayLine(
+            self._clock, delay_ms=config.network_delay_ms, sink=self._send_now
+        )
+        self._incoming: DelayLine[bytes] = DelayLine(self._clock, delay_ms=config.network_delay_ms, sink=self._take)
         self._limit = int(config.stream_buffer_s * 1000 * SAMPLES_PER_MS)
         self._tail = int(config.clear_tail_ms * SAMPLES_PER_MS)
         self._stopped = False
@@ -321,66 +279,30 @@ class MediaStream:
         if self._stopped:
             return
         self.messages_received += 1
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            self._malformed("not a JSON text message")
-            return
-        if not isinstance(message, dict) or message.get("event") not in _SHAPES:
-            self._malformed(f"unknown event in {text[:80]!r}")
+        message = read_message(text, stream_sid=self.sid)
+        if isinstance(message, Malformed):
+            self._malformed(message.text)
             return
         if not self.order.bidirectional:
             self._malformed("a unidirectional stream takes no messages")  # §1.1
             return
-        event = message["event"]
-        if message.get("streamSid") != self.sid:
-            self._malformed(f"{event}: streamSid is not that of this socket")
-            return
-        if extra := message.keys() - _SHAPES[event]:
-            self._invalid(f"{event}: unknown properties {sorted(extra)}")
-        if event == "media":
-            self._take_media(message.get("media"))
-        elif event == "mark":
-            self._take_mark(message.get("mark"))
-        else:
-            self._take_clear()
-
-    def _take_media(self, media: object) -> None:
-        if not isinstance(media, dict) or not isinstance(media.get("payload"), str):
-            self._malformed("media without payload")
-            return
-        if extra := media.keys() - {"payload"}:
-            self._invalid(f"media: unknown properties {sorted(extra)}")  # §1.5: do not echo track, chunk, timestamp
-        try:
-            audio = binascii.a2b_base64(media["payload"], strict_mode=True)
-        except (binascii.Error, ValueError):
-            self._malformed("media.payload is not base64")
-            return
-        if not audio:
-            self._malformed("media.payload is empty")
-            return
-        now = self._clock.samples()
-        if self.call.leg.playout.enqueue(audio, now=now, source=self.sid, limit=self._limit) is None:
-            self.breaches.discarded += 1
-            self._warn(31931, "media discarded: sent too far ahead of real time")
-
-    def _take_mark(self, mark: object) -> None:
-        if not isinstance(mark, dict) or not isinstance(mark.get("name"), str) or not mark["name"]:
-            self._malformed("mark without name")  # §1.5: mandatory
-            return
-        if extra := mark.keys() - {"name"}:
-            self._invalid(f"mark: unknown properties {sorted(extra)}")
-        self.call.leg.playout.mark(mark["name"], now=self._clock.samples())
-        self._return_due_marks()
-
-    def _take_clear(self) -> None:
+        for unknown in message.unknown:
+            self._invalid(unknown)
         now = self._clock.samples()
         playout = self.call.leg.playout
-        marks = playout.clear(now=now, source=self.sid, tail=self._tail)
-        self.call.note("clear", sid=self.sid, played=playout.clears[-1].played, pending=len(marks))
-        for mark in marks:
-            self._return_mark(mark)
-        self._return_due_marks()
+        if isinstance(message, Media):
+            if playout.enqueue(message.audio, now=now, source=self.sid, limit=self._limit) is None:
+                self.breaches.discarded += 1
+                self._warn(31931, "media discarded: sent too far ahead of real time")
+        elif isinstance(message, MarkWanted):
+            playout.mark(message.name, now=now)
+            self._return_due_marks()
+        else:
+            marks = playout.clear(now=now, source=self.sid, tail=self._tail)
+            self.call.note("clear", sid=self.sid, played=playout.clears[-1].played, pending=len(marks))
+            for mark in marks:
+                self._return_mark(mark)
+            self._return_due_marks()
 
     def _return_due_marks(self, at_least: int = 0) -> None:
         playout = self.call.leg.playout

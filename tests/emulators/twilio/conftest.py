@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -37,3 +38,11 @@ async def make_double(product: Product) -> AsyncIterator[MakeDouble]:
 @pytest.fixture
 async def double(make_double: MakeDouble) -> TwilioDouble:
     return await make_double()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens (it was free a moment ago)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

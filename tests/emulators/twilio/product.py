@@ -35,6 +35,7 @@ class Peer:
     ws: web.WebSocketResponse
     url: str
     signed: bool
+    transport: asyncio.Transport
     received: list[dict[str, Any]] = field(default_factory=list)
 
     async def next(self) -> dict[str, Any]:
@@ -86,6 +87,7 @@ class Product:
         self.base_url = ""
         self._answers: dict[str, list[web.Response | str | Responder]] = {}
         self._sockets: dict[str, Handler] = {}
+        self._delays: dict[str, float] = {}
         self._arrived = asyncio.Condition()
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []
@@ -114,6 +116,12 @@ class Product:
         """One after the other; the last one stays. Text is TwiML inside <Response>."""
         self._answers[path] = list(answers)
 
+    def delay(self, path: str, seconds: float) -> None:
+        self._delays[path] = seconds
+
+    def delay_socket(self, path: str, seconds: float) -> None:
+        self._delays[path] = seconds
+
     def socket(self, path: str, handler: Handler) -> None:
         self._sockets[path] = handler
 
@@ -138,6 +146,7 @@ class Product:
         self.hits.append(hit)
         async with self._arrived:
             self._arrived.notify_all()
+        await asyncio.sleep(self._delays.get(request.path, 0.0))
         answers = self._answers.get(request.path, ["<Response/>"])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if callable(answer):
@@ -149,14 +158,16 @@ class Product:
         return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
 
     async def _take_socket(self, request: web.Request) -> web.StreamResponse:
-        handler = self._sockets.get(request.path)
+        await asyncio.sleep(self._delays.get(request.path, 0.0))
+        handler = self._sockets.get(request.raw_path)
         if handler is None:
             return web.Response(status=403)
         url = self.ws_url + request.raw_path
         ws = web.WebSocketResponse(max_msg_size=0)
         await ws.prepare(request)
         signed = request.headers.get("X-Twilio-Signature") == sign_url(url, token=TOKEN)
-        peer = Peer(ws, url, signed)
+        assert request.transport is not None
+        peer = Peer(ws, url, signed, request.transport)
         self.peers.append(peer)
         try:
             await handler(peer)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
+import pytest
+
 from emulators.callers import Caller, HangUp, PlayRaw, Press, Silence, WaitHeard
+from emulators.twilio.call import Source
 from emulators.twilio.double import TwilioDouble
+from tests.emulators.twilio.conftest import MakeDouble
 from tests.emulators.twilio.product import ACCOUNT, NUMBER, Peer, Product
 
 VOICE = bytes([0x10, 0x90] * 4000)  # one second of a loud 4 kHz square wave
+
+
+def codes(double: TwilioDouble) -> list[int]:
+    return [alert.code for alert in double.alerts]
 
 
 def connect(product: Product, rest: str = "", **attributes: str) -> str:
@@ -68,7 +77,7 @@ async def test_caller_is_heard_frame_by_frame_and_a_key_arrives_as_dtmf(product:
 
     product.socket("/media/t1/abc", talk)
     product.answer("/voice", connect(product))
-    call = await double.ring(to=NUMBER, caller=Caller([PlayRaw(VOICE), Press("5"), Silence(0.2), HangUp()]))
+    call = await double.ring(to=NUMBER, caller=Caller([Silence(2), PlayRaw(VOICE), Press("5"), Silence(0.2), HangUp()]))
     await call.ended()
     await double.settled()
     received = product.peers[0].received
@@ -148,4 +157,367 @@ async def test_caller_waits_for_what_it_really_hears(product: Product, double: T
     heard = await call.wait_for("heard")
     await call.ended()
     assert heard.detail["at_ms"] == call.leg.ear.first_voice_ms
-    assert 500 <= len(call.leg.heard_audio()) / 8 < 900
+    # The ear works in windows of 20 ms: the first voice may have begun anywhere in its window.
+    assert 480 <= len(call.leg.heard_audio()) / 8 < 2000
+
+
+async def test_next_verb_runs_when_the_server_closes_the_socket(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product, '<Redirect method="POST">/resume</Redirect>'))
+    product.answer("/resume", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    resumed = product.hits_of("/resume")[0]
+    assert resumed.params["CallSid"] == call.sid
+    assert resumed.params["CallStatus"] == "in-progress"
+    assert double.alerts == []
+
+
+async def test_action_of_connect_wins_over_the_verbs_after_it(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/t1/abc", talk)
+    stream = f'<Stream url="{product.ws_url}/media/t1/abc"/>'
+    product.answer("/voice", f'<Connect action="/ended">{stream}</Connect><Redirect>/never</Redirect>')
+    product.answer("/ended", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert product.hits_of("/ended")[0].params["StreamSid"] == call.streams[0].sid
+    assert product.hits_of("/never") == []
+
+
+async def test_dead_process_is_31921_and_the_next_verb_runs(product: Product, double: TwilioDouble) -> None:
+    async def die(peer: Peer) -> None:
+        await peer.start()
+        transport = peer.transport
+        assert transport is not None
+        transport.abort()
+
+    product.socket("/media/t1/abc", die)
+    product.answer("/voice", connect(product, "<Redirect>/resume</Redirect>"))
+    product.answer("/resume", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31921]
+    assert len(product.hits_of("/resume")) == 1
+
+
+async def test_refused_handshake_is_31920_and_told_to_the_stream_callback(
+    product: Product, double: TwilioDouble
+) -> None:
+    callback = f"{product.base_url}/stream-status"
+    product.answer("/voice", connect(product, "<Redirect>/resume</Redirect>", statusCallback=callback, name="agent"))
+    product.answer("/resume", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    (hit,) = product.hits_of("/stream-status")
+    assert hit.signed
+    assert hit.params["StreamEvent"] == "stream-error"
+    assert "403" in hit.params["StreamError"]
+    assert hit.params["StreamName"] == "agent"
+    assert codes(double) == [31920]
+    assert len(product.hits_of("/resume")) == 1
+
+
+async def test_stream_callback_tells_start_and_stop(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product, statusCallback=f"{product.base_url}/stream-status"))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    hits = product.hits_of("/stream-status")
+    assert [hit.params["StreamEvent"] for hit in hits] == ["stream-started", "stream-stopped"]
+    assert {hit.params["StreamName"] for hit in hits} == {call.streams[0].sid}  # §1.2: the SID when unset
+
+
+async def test_nobody_listening_is_31902(product: Product, double: TwilioDouble, free_port: int) -> None:
+    product.answer("/voice", f'<Connect><Stream url="ws://127.0.0.1:{free_port}/a"/></Connect>')
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31902]
+
+
+async def test_server_that_never_answers_the_handshake_is_31901(product: Product, make_double: MakeDouble) -> None:
+    double = await make_double(stream_connect_limit_s=0.1)
+    product.delay_socket("/media/t1/abc", 1.0)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31901]
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("ws://voice.example.com/media", 31922),
+        ("https://voice.example.com/media", 31922),
+        ("wss:///media", 31923),
+    ],
+)
+async def test_stream_url_must_be_a_secure_socket(product: Product, double: TwilioDouble, url: str, code: int) -> None:
+    product.answer("/voice", f'<Connect><Stream url="{url}"/></Connect>')
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [code]
+
+
+async def test_query_string_is_dropped_before_the_handshake(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", f'<Connect><Stream url="{product.ws_url}/media/t1/abc?token=secret"/></Connect>')
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert product.peers[0].url.endswith("/media/t1/abc")
+    assert product.peers[0].signed
+
+
+async def test_relative_stream_url_resolves_against_the_document(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/a%20b/", talk)
+    product.answer("/voice", '<Connect><Stream url="/media/a%20b/"/></Connect>')
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert double.alerts == []
+    assert product.peers[0].signed
+
+
+async def test_outbound_track_on_connect_is_31941(product: Product, double: TwilioDouble) -> None:
+    product.answer("/voice", connect(product, track="both_tracks"))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31941]
+
+
+async def test_parameter_of_500_characters_is_refused(product: Product, double: TwilioDouble) -> None:
+    stream = f'<Stream url="{product.ws_url}/m"><Parameter name="ticket" value="{"x" * 494}"/></Stream>'
+    product.answer("/voice", f"<Connect>{stream}</Connect>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [12200]
+    assert product.peers == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("not json", 31950),
+        ('{"event":"dtmf","streamSid":"SID"}', 31950),
+        ('{"event":"media","streamSid":"MZother","media":{"payload":"/w=="}}', 31950),
+        ('{"event":"media","media":{"payload":"/w=="}}', 31950),
+        ('{"event":"media","streamSid":"SID","media":{"payload":"*"}}', 31950),
+        ('{"event":"media","streamSid":"SID","media":{}}', 31950),
+        ('{"event":"mark","streamSid":"SID"}', 31950),
+        ('{"event":"mark","streamSid":"SID","mark":{"name":""}}', 31950),
+        ('{"event":"media","streamSid":"SID","media":{"payload":"/w==","track":"outbound"}}', 31951),
+        ('{"event":"clear","streamSid":"SID","sequenceNumber":"4"}', 31951),
+    ],
+)
+async def test_message_that_is_not_allowed_is_reported_once(
+    product: Product, double: TwilioDouble, message: str, code: int
+) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+        for _ in range(3):
+            await peer.ws.send_str(message.replace("SID", peer.sid))
+        await peer.mark("end")
+        await peer.until("mark")
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [code]
+    breaches = call.streams[0].breaches
+    assert (breaches.malformed, breaches.invalid) == ((3, 0) if code == 31950 else (0, 3))
+
+
+async def test_binary_frame_is_malformed(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+        await peer.ws.send_bytes(b"\xff" * 160)
+        await peer.mark("end")
+        await peer.until("mark")
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31950]
+
+
+async def test_audio_sent_too_far_ahead_is_discarded_and_reported_once(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+        for _ in range(40):
+            await peer.media(VOICE)
+        await peer.clear()
+        await peer.mark("end")
+        await peer.until("mark")
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31931]
+    assert 30 <= len(call.leg.playout.history) <= 34  # 30 s of buffer, and what was played meanwhile
+    assert call.streams[0].breaches.discarded == 40 - len(call.leg.playout.history)
+
+
+async def test_network_delay_holds_both_directions(product: Product, make_double: MakeDouble) -> None:
+    double = await make_double(network_delay_ms=400, speed=4.0)
+    sent_at: list[int] = []
+
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+        sent_at.append(double.exchange.clock.samples())
+        await peer.mark("there and back")
+        await peer.until("mark")
+        sent_at.append(double.exchange.clock.samples())
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert sent_at[0] - call.streams[0].started_at >= 400 * 8
+    assert sent_at[1] - sent_at[0] >= 800 * 8
+    assert call.leg.playout.marks[0].arrived - sent_at[0] >= 400 * 8
+
+
+async def test_gap_in_the_carriers_audio_is_a_gap_in_the_timestamps(product: Product, double: TwilioDouble) -> None:
+    double.faults.gaps_ms = [(100, 200)]
+
+    async def talk(peer: Peer) -> None:
+        while not any(m["event"] == "media" and int(m["media"]["timestamp"]) > 240 for m in peer.received):
+            await peer.next()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    media = [message["media"] for message in product.peers[0].received if message["event"] == "media"]
+    assert [item["timestamp"] for item in media][:7] == ["20", "40", "60", "80", "200", "220", "240"]
+    assert [item["chunk"] for item in media][:7] == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+async def test_jitter_delays_frames_and_keeps_their_order(product: Product, double: TwilioDouble) -> None:
+    double.faults.jitter_ms = 100
+
+    async def talk(peer: Peer) -> None:
+        while len(peer.received) < 40:
+            await peer.next()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    numbers = [int(message["sequenceNumber"]) for message in product.peers[0].received[1:]]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_both_tracks_of_a_forked_stream_while_the_document_goes_on(
+    product: Product, double: TwilioDouble
+) -> None:
+    async def listen(peer: Peer) -> None:
+        await peer.collect()
+
+    product.socket("/monitor", listen)
+    product.answer(
+        "/voice",
+        f'<Start><Stream name="monitor" track="both_tracks" url="{product.ws_url}/monitor"/></Start>'
+        '<Pause length="1"/><Say>Hello there</Say><Stop><Stream name="monitor"/></Stop><Hangup/>',
+    )
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    await double.settled()
+    received = product.peers[0].received
+    assert received[1]["start"]["tracks"] == ["inbound", "outbound"]
+    spoken = b"".join(
+        base64.b64decode(m["media"]["payload"])
+        for m in received
+        if m["event"] == "media" and m["media"]["track"] == "outbound"
+    )
+    (say,) = call.leg.playout.history
+    assert say.audio[:1600] in spoken
+    assert received[-1]["event"] == "stop"
+    assert double.alerts == []
+
+
+async def test_fifth_forked_track_is_refused(product: Product, double: TwilioDouble) -> None:
+    async def listen(peer: Peer) -> None:
+        await peer.collect()
+
+    product.socket("/monitor", listen)
+    stream = f'<Start><Stream track="both_tracks" url="{product.ws_url}/monitor"/></Start>'
+    product.answer("/voice", stream * 3 + "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31900]
+
+
+async def test_update_during_a_stream_tears_it_down_and_runs_the_new_document(
+    product: Product, double: TwilioDouble
+) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+        await peer.media(VOICE * 10)
+        await peer.collect()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product, "<Redirect>/resume</Redirect>"))
+    product.answer("/transfer", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.wait_for("heard")
+    call.run_document(Source(url=f"{product.base_url}/transfer"))
+    await call.ended()
+    await double.settled()
+    assert product.peers[0].received[-1]["event"] == "stop"
+    assert len(product.hits_of("/transfer")) == 1
+    assert product.hits_of("/resume") == []
+    assert len(call.leg.heard_audio()) < len(VOICE) * 10
+    assert double.alerts == []
+
+
+async def test_time_limit_ends_the_call_with_a_proper_stop(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.collect()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.wait_for("stream-started")
+    call.limit_to(1.0)
+    await call.ended()
+    await double.settled()
+    assert (call.status, call.ended_by) == ("completed", "time-limit")
+    assert product.peers[0].received[-1]["event"] == "stop"
+
+
+async def test_slow_reader_loses_frames_and_31930_is_reported(product: Product, make_double: MakeDouble) -> None:
+    double = await make_double(speed=400.0)
+    done = asyncio.Event()
+
+    async def sleep(peer: Peer) -> None:
+        await peer.start()
+        peer.transport.pause_reading()
+        await done.wait()
+        peer.transport.resume_reading()
+
+    product.socket("/media/t1/abc", sleep)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.wait_for("alert")
+    done.set()
+    call.hang_up(by="caller")
+    await call.ended()
+    assert codes(double) == [31930]
+    assert call.streams[0].breaches.dropped_frames > 0
