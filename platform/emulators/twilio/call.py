@@ -338,6 +338,7 @@ class Call:
         minutes = math.ceil((self.duration_s or 0) / 60)
         self.price = f"{-Decimal(self.exchange.config.price_per_minute) * minutes:.5f}"
         self.updated = self.exchange.clock.utc()
+        self.note("priced", price=self.price)
 
     # -- callbacks ------------------------------------------------------------------
 
