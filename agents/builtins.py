@@ -211,6 +211,8 @@ def _specialise(declared: ToolSpec, spec: AgentSpec) -> ToolSpec:
         description += _list_choices("Agents", choices)
     if declared.policy is ToolPolicy.CONFIRM:
         description += " Ask the caller to confirm before you call this."
+    if declared.filler:
+        description += f" Right before you call this, say: {declared.filler}"
     return msgspec.structs.replace(
         declared, description=description, parameters=_object(properties, required), http=None
     )

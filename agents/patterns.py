@@ -7,6 +7,7 @@ process would fall silent meanwhile. The check is a heuristic that rather refuse
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 
 MAX_PATTERN_CHARS = 500
@@ -58,8 +59,10 @@ def find_pattern_fault(pattern: str) -> str | None:
     if len(pattern) > MAX_PATTERN_CHARS:
         return f"the pattern is longer than {MAX_PATTERN_CHARS} characters"
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # `[[` and the like will mean something else one day
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
         return f"not a regular expression: {error}"
     return _find_repeat_fault(pattern)
 

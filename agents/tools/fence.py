@@ -24,7 +24,7 @@ MAX_ADDRESSES = 4  # tried in the resolver's order; more would only eat the tool
 RESOLVER_THREADS = 8
 # Fetch standard, "bad ports": services that could be talked into something by an HTTP request.
 BAD_PORTS = frozenset(
-    (0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115,
+    (1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115,
      117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601,
      636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679,
      6697, 10080, 11211)
@@ -104,8 +104,8 @@ class EgressFence:
         host = _read_host(parts.netloc)
         if port is None:
             port = DEFAULT_PORTS[scheme]
-        if port in BAD_PORTS and (host, port) not in self._allow:
-            raise FenceError(f"port {port} belongs to another service")
+        if port == 0:
+            raise FenceError("the URL cannot be read")
         path = quote(parts.path or "/", safe=_URL_SAFE)
         if parts.query:
             path += "?" + quote(parts.query, safe=_URL_SAFE)
@@ -120,6 +120,8 @@ class EgressFence:
         if not addresses:
             raise ResolveError(f"{host} has no address")
         if (host, port) not in self._allow:
+            if port in BAD_PORTS:
+                raise FenceError(f"port {port} belongs to another service")
             for address in addresses:
                 if fault := find_address_fault(address):
                     raise FenceError(f"{host} leads to an address that is {fault}")

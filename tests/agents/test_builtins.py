@@ -98,7 +98,9 @@ def test_own_words_and_the_confirm_policy_are_kept() -> None:
         name="end_call", kind="builtin", description="Hang up nicely.", policy=ToolPolicy.CONFIRM, filler="Bye."
     )
     tool = for_agent(AgentSpec(name="R", instructions="i", tools=(own,)))["end_call"]
-    assert tool.description == "Hang up nicely. Ask the caller to confirm before you call this."
+    assert tool.description == (
+        "Hang up nicely. Ask the caller to confirm before you call this. Right before you call this, say: Bye."
+    )
     assert tool.filler == "Bye."
     assert tool.parameters == BUILTINS["end_call"].parameters
 

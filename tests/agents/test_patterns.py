@@ -59,6 +59,7 @@ def test_ordinary_patterns_may_be_used(pattern: str) -> None:
         (r"(a+){4}(b+){4}", "open repeats"),
         (r".*a.*b.*c.*d.*e.*f.*g", "open repeats"),
         ("a?" * 21 + "a" * 21, "optional parts"),
+        ("[[a]", "nested set"),
         ("(", "not a regular expression"),
         ("a{99999999999}", "not a regular expression"),
         ("x" * 501, "longer than"),
