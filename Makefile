@@ -23,7 +23,7 @@ LINT_ENV := READ_DOT_ENV=false SWITCHBOARD_DATA_DIR=.data/test SWITCHBOARD_ENGIN
 DEPLOY_ENV := $(LINT_ENV) DEBUG=false PUBLIC_BASE_URL=https://switchboard.example \
 	SECRET_KEY=a-key-for-the-deployment-check-only-it-signs-nothing-at-all-0123456789
 
-.PHONY: help install install-runtime lint format test demo dev bench clean
+.PHONY: help install install-runtime lint format vocabulary test demo dev bench clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -56,12 +56,16 @@ lint: install ## Formatting, rules, types, import contracts, templates, migratio
 	@if [ -n "$$(find templates -name '*.html' 2>/dev/null)" ]; then \
 		$(BIN)/djlint templates --check --quiet && $(BIN)/djlint templates --lint --quiet; fi
 	$(LINT_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(LINT_ENV) $(BIN)/python manage.py render_vocabulary --check
 	$(DEPLOY_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: install ## Write the formatting that lint wants
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/djlint templates --reformat --quiet
+
+vocabulary: install ## docs/vocabulary.md from the closed lists in the code
+	$(BIN)/python manage.py render_vocabulary
 
 test: install ## The whole suite; ARGS="tests/calls -k hang_up" for a part of it, WORKERS=8 on a larger machine
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)

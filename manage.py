@@ -14,6 +14,7 @@ _WITHOUT_ENGINES = frozenset(
         "findstatic",
         "help",
         "makemessages",
+        "render_vocabulary",
         "startapp",
         "version",
     }
