@@ -352,9 +352,7 @@ async def test_only_the_parent_moves_a_number(double: TwilioDouble, rest: Rest, 
     status, moved = await rest("POST", f"/IncomingPhoneNumbers/{NUMBER_SID}.json", AccountSid=sub.sid)
     assert (status, moved["account_sid"]) == (200, sub.sid)
     url = f"{double.base_url}/api.twilio.com/2010-04-01/Accounts/{sub.sid}/IncomingPhoneNumbers/{NUMBER_SID}.json"
-    async with session.post(
-        url, data={"AccountSid": ACCOUNT}, headers=basic(sub.sid, "sub-token")
-    ) as response:
+    async with session.post(url, data={"AccountSid": ACCOUNT}, headers=basic(sub.sid, "sub-token")) as response:
         assert (await response.json())["code"] == 21474
 
 
