@@ -19,6 +19,7 @@ import structlog
 from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.events import MULAW_BYTES_PER_MS, Event
+from calls.session.flight import FlightWriter
 from calls.transports.carrier_writer import CarrierWriter
 from calls.transports.model_socket import ModelOpenError, ModelSocket, cause_of_close
 from calls.transports.ports import Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
@@ -80,6 +81,8 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._born = self._loop.time()
         self._born_at = datetime.now(UTC)
+        self._flight = FlightWriter(call.plan)
+        self._chunks = 0
         self._inbox: deque[tuple[float, Event]] = deque()
         self._working = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -114,6 +117,7 @@ class Bridge:
         self._spawn(self._read_carrier(receive))
         self._spawn(self._write_carrier())
         self._spawn(self._watch_stream())
+        self._keep_flight(self._flight.open())
         try:
             self.deliver(ev.StreamStarted(self._stream_sid))
             resume = self.call.plan.resume
@@ -129,6 +133,7 @@ class Bridge:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._note_dropped_audio()
+            self._keep_flight(self._flight.flush())
             model, self._model = self._model, None
             if model is not None:
                 model.detach()
@@ -136,15 +141,16 @@ class Bridge:
 
     def deliver(self, event: Event, *, not_before_ms: float = 0.0) -> None:
         """Tell the session. Safe to call from anywhere on the loop's thread, also from within a command."""
-        self._inbox.append((max((self._loop.time() - self._born) * 1000, not_before_ms), event))
+        self._inbox.append((max(self._now_ms(), not_before_ms), event))
         if self._working:
             return
         self._working = True
         try:
             while self._inbox:
                 at_ms, event = self._inbox.popleft()
-                self._records.put_flight(self.call, at_ms, event)
-                for command in self._session.handle(event, at_ms):
+                commands = self._session.handle(event, at_ms)
+                self._keep_flight(self._flight.add(event, at_ms=at_ms, commands=commands))
+                for command in commands:
                     _OBEY[type(command)](self, command)
         except Exception:  # a fault of ours must cost the caller nothing but a rung
             log.exception("bridge_failed", last_event=type(event).__name__)
@@ -169,8 +175,14 @@ class Bridge:
         self._inbox.clear()
         self._leave(do.Leave("ladder", cause=Cause.INTERNAL, fault=Fault.US))
 
+    def _keep_flight(self, chunk: bytes) -> None:
+        if chunk:
+            self._records.put_flight(self.call, self._chunks, chunk)
+            self._chunks += 1
+
     def _now_ms(self) -> float:
-        return (self._loop.time() - self._born) * 1000
+        """The call's clock, in whole microseconds: what the flight recorder keeps, so that a replay sees the same times."""
+        return int((self._loop.time() - self._born) * 1_000_000) / 1000
 
     def _at(self, at_ms: float) -> datetime:
         return self._born_at + timedelta(milliseconds=at_ms)
@@ -249,6 +261,9 @@ class Bridge:
         if self._model is None:
             self._keep_early(append, size)
             return
+        if self.on_model_event:
+            for hook in self.on_model_event:
+                hook("out", append)
         self._model.send_audio(append)
         self._unreported_bytes += size
         if self._unreported_bytes >= REPORT_BYTES:
@@ -401,6 +416,8 @@ class Bridge:
         self._carrier.play(bytes(memoryview(part)[command.start : command.end]), command.mark)
         if self.greeting_latency_ms is None:
             self.greeting_latency_ms = round(self._now_ms())
+            if self.call.plan.resume is None:
+                self._records.put_greeting(self.call, self.greeting_latency_ms, at=datetime.now(UTC))
 
     def _send_mark(self, command: do.SendMark) -> None:
         self._carrier.mark(command.mark)

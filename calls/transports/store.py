@@ -35,7 +35,7 @@ class Store:
         if not facts:
             return True
         try:
-            self._write(facts)
+            self._write(facts, self._on_batch)
         except DatabaseError as error:
             if _is_away(error):
                 log.warning("records_wait_for_database", detail=str(error)[:200])
@@ -52,21 +52,30 @@ class Store:
         """One of them is poison: write the others, and put that one aside where a person finds it."""
         if len(facts) > 1:
             return all(self.store([fact]) for fact in facts)
-        self.buried += 1
         fact = facts[0]
-        log.error("record_refused", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id))
+        try:
+            self._write(facts, hooks=())
+        except DatabaseError as error:
+            if _is_away(error):
+                return False
+            log.exception("record_refused", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id))
+        else:  # the fact is on record; what is made from it can be made again
+            log.error("record_hook_failed", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id))
+            self.written += 1
+            return True
+        self.buried += 1
         with (self._root / "refused.jsonl").open("ab") as grave:
             grave.write(encode_fact(fact) + b"\n")
         return True
 
-    def _write(self, facts: list[Fact]) -> None:
+    def _write(self, facts: list[Fact], hooks: Sequence[OnBatch]) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             by_table: dict[str, list[dict[str, Any]]] = {}
             for fact in facts:
                 by_table.setdefault(fact.table, []).append(make_params(fact))
             for table, rows in by_table.items():
                 cursor.executemany(STATEMENTS[table], rows)
-            for hook in self._on_batch:
+            for hook in hooks:
                 hook(facts)
 
     def adopt(self) -> bool:

@@ -12,19 +12,16 @@ import contextlib
 import queue
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 from django.db import connection
 
 from calls.session.commands import Command
-from calls.session.events import Event
 from calls.transports.ports import LiveCall
 from calls.transports.records import Fact, encode_fact, make_fact
 from calls.transports.spool import Spool
@@ -40,8 +37,6 @@ RETRY_S = 0.5  # between attempts while the database is away
 COMMIT_WAIT_S = 0.25  # product 5.4.2: then the journal's word must do
 SYNC_WAIT_S = 2.0  # a disk that takes longer is broken; the call goes on and the log says so
 STOP_WAIT_S = 10.0  # at shutdown: what is not written by then stays in the journal for the successor
-FLIGHT_BYTES = 4_096  # a chunk of flight recorder; at most a second's worth
-FLIGHT_S = 1.0
 
 
 class _Entry:
@@ -67,22 +62,6 @@ class _Entry:
         return self.committed is not None or self.synced is not None
 
 
-class _Flight:
-    """A call's recorder between chunks."""
-
-    __slots__ = ("call", "events", "sequence", "since", "size")
-
-    def __init__(self, call: LiveCall, since: float) -> None:
-        self.call = call
-        self.events: list[bytes] = []
-        self.size = 0
-        self.sequence = 0
-        self.since = since
-
-
-_flight_encoder = msgspec.json.Encoder()
-
-
 class Writer:
     """`start` before the first call, `stop` after the last. All `put…` methods are called on the loop's thread and never block."""
 
@@ -97,7 +76,6 @@ class Writer:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._acknowledged = 0
-        self._flights: dict[tuple[uuid.UUID, int], _Flight] = {}
         self._notes = 0
 
     def start(self) -> None:
@@ -110,7 +88,6 @@ class Writer:
 
     def stop(self) -> None:
         """Write what is left, within a bound. Blocks; call it off the loop."""
-        self._close_flights()
         self._stopping.set()
         self._inbox.put(None)
         deadline = time.monotonic() + STOP_WAIT_S
@@ -134,23 +111,9 @@ class Writer:
     def put_greeting(self, call: LiveCall, ms: int, *, at: datetime) -> None:
         self._put(call, "greeting", {"ms": ms}, at)
 
-    def put_flight(self, call: LiveCall, at_ms: float, event: Event) -> None:
-        key = (call.call_id, call.token)
-        flight = self._flights.get(key)
-        now = time.monotonic()
-        if flight is None:
-            flight = self._flights[key] = _Flight(call, now)
-        line = _flight_encoder.encode((round(at_ms, 3), event))
-        flight.events.append(line)
-        flight.size += len(line)
-        if flight.size >= FLIGHT_BYTES or now - flight.since >= FLIGHT_S:
-            self._spool_flight(flight, now)
-
-    def end(self, call: LiveCall) -> None:
-        """Nothing more comes from this session."""
-        flight = self._flights.pop((call.call_id, call.token), None)
-        if flight is not None and flight.events:
-            self._spool_flight(flight, time.monotonic())
+    def put_flight(self, call: LiveCall, sequence: int, chunk: bytes) -> None:
+        body = {"session": call.token, "sequence": sequence, "data": base64.b64encode(chunk).decode()}
+        self._put(call, "flight", body, _EPOCH)
 
     async def durable(self, call: LiveCall, record: Command, *, at: datetime) -> None:
         """Returns once the fact outlives this process: committed, or in the synced journal when the database is slow."""
@@ -171,9 +134,6 @@ class Writer:
 
     async def flush(self, call: LiveCall) -> None:
         """Returns when everything put so far is in the database. The caller bounds the wait."""
-        flight = self._flights.get((call.call_id, call.token))
-        if flight is not None and flight.events:
-            self._spool_flight(flight, time.monotonic())
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         self._inbox.put(_Entry(None, committed=lambda: _wake(loop, done)))
@@ -182,23 +142,6 @@ class Writer:
     def _put(self, call: LiveCall, table: str, body: dict[str, Any], at: datetime) -> None:
         fact = Fact(table=table, id=new_id(), tenant=call.tenant_id, call=call.call_id, at=at, body=body)
         self._inbox.put(_Entry(fact))
-
-    def _spool_flight(self, flight: _Flight, now: float) -> None:
-        data = b"\n".join(flight.events)
-        body = {
-            "session": flight.call.token,
-            "sequence": flight.sequence,
-            "data": base64.b64encode(data).decode(),
-        }
-        flight.events.clear()
-        flight.size = 0
-        flight.sequence += 1
-        flight.since = now
-        self._put(flight.call, "flight", body, _EPOCH)
-
-    def _close_flights(self) -> None:
-        for flight in list(self._flights.values()):
-            self.end(flight.call)
 
     # --- the journal's thread -------------------------------------------------------------------------------------
 

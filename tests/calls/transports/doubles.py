@@ -14,6 +14,7 @@ from typing import Any
 from agents.spec import AgentSpec, ToolSpec
 from calls.session.commands import Command, Leave
 from calls.session.events import Event
+from calls.session.flight import read_flight
 from calls.session.machine import CallSession
 from calls.session.plan import CallPlan
 from calls.transports.bridge import Bridge
@@ -98,9 +99,10 @@ class Notebook:
 
     records: list[Command] = field(default_factory=list)
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    flight: list[tuple[float, Event]] = field(default_factory=list)
+    flight: bytearray = field(default_factory=bytearray)
     durable_records: list[Command] = field(default_factory=list)
     flushed: int = 0
+    greeting_ms: int | None = None
     on_change: Callable[[], None] = lambda: None
 
     def put(self, call: LiveCall, record: Command, *, at: datetime) -> None:
@@ -110,8 +112,11 @@ class Notebook:
     def put_note(self, call: LiveCall, kind: str, data: dict[str, Any], *, at: datetime, at_ms: float) -> None:
         self.notes.append((str(kind), data))
 
-    def put_flight(self, call: LiveCall, at_ms: float, event: Event) -> None:
-        self.flight.append((at_ms, event))
+    def put_greeting(self, call: LiveCall, ms: int, *, at: datetime) -> None:
+        self.greeting_ms = ms
+
+    def put_flight(self, call: LiveCall, sequence: int, chunk: bytes) -> None:
+        self.flight += chunk
 
     async def durable(self, call: LiveCall, record: Command, *, at: datetime) -> None:
         self.durable_records.append(record)
@@ -120,7 +125,8 @@ class Notebook:
         self.flushed += 1
 
     def events(self, kind: type[Event]) -> list[Any]:
-        return [event for _, event in self.flight if isinstance(event, kind)]
+        """What the flight recorder kept; whole once the call is over."""
+        return [event for _, event, _ in read_flight(bytes(self.flight)).moments if isinstance(event, kind)]
 
 
 @dataclass
