@@ -1,7 +1,19 @@
-"""The addresses that vendors call. Opaque ids only; never redirected, never rebuilt from headers."""
+"""The addresses that vendors call. Opaque ids only; never redirected, never rebuilt from headers. Built by calls.services.addresses."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from calls.webhooks import views
+
+urlpatterns: list[URLPattern] = [
+    path("twilio/voice/<str:name>/", views.voice, name="twilio-voice"),
+    path("twilio/fallback/<str:name>/", views.fallback, name="twilio-fallback"),
+    path("twilio/status/<str:name>/", views.number_status, name="twilio-status"),
+    path("twilio/resume/<str:name>/", views.resume, name="twilio-resume"),
+    path("twilio/stream/<str:name>/", views.stream_status, name="twilio-stream"),
+    path("twilio/leg/<str:name>/", views.leg_status, name="twilio-leg"),
+    path("twilio/dial/<str:name>/", views.dial, name="twilio-dial"),
+    path("twilio/voicemail/<str:name>/", views.voicemail, name="twilio-voicemail"),
+    path("twilio/recording/<str:name>/", views.recording, name="twilio-recording"),
+]

@@ -140,6 +140,8 @@ class Cause(Term):
     PERSON_NO_ANSWER = "person_no_answer", _("No answer"), _("The dialled person did not pick up.")
     PERSON_BUSY = "person_busy", _("Busy"), _("The dialled person was busy.")
     PERSON_FAILED = "person_failed", _("Dial failed"), _("The carrier could not dial the person.")
+    NO_AGENT = "no_agent", _("No agent"), _("The number has no published agent.")
+    NO_CONTACT = "no_contact", _("No such contact"), _("The person to transfer to is not among the agent's contacts.")
     INTERNAL = "internal", _("Internal error"), _("A fault of ours; the log has the cause.")
 
 

@@ -214,6 +214,8 @@ DEBUG_CALLS_MAX_BYTES = env.int("SWITCHBOARD_DEBUG_CALLS_MAX_BYTES", default=20_
 TOOL_EGRESS_ALLOW: list[str] = env.list("TOOL_EGRESS_ALLOW", default=[])
 RECORDING_LINK_SECONDS = env.int("RECORDING_LINK_SECONDS", default=3_600)
 TICKET_SECONDS = env.int("TICKET_SECONDS", default=120)
+DIAL_TIMEOUT_S = env.int("DIAL_TIMEOUT_S", default=20)  # twilio.md §14: 10–20 s
+VOICEMAIL_MAX_S = env.int("VOICEMAIL_MAX_S", default=120)
 if not 200 <= PLAYBACK_LEAD_MS <= 2_000:
     raise ImproperlyConfigured("PLAYBACK_LEAD_MS must lie between 200 and 2000 (product 5.1.2)")
 

@@ -1,0 +1,185 @@
+"""What happens after `<Connect>`, `<Dial>` or `<Record>`: acts on the call's disposition, one answer per webhook (product 7.1).
+
+Every decision is taken under the call's row lock, stored with its event and given again when the carrier repeats the request.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.utils import timezone
+
+from agents.spec import AgentSpec, Contact
+from calls.models import Call, CallEvent, Process, Route
+from calls.services import processes, sentences
+from calls.services.addresses import call_ref
+from calls.services.announce import announce_call
+from calls.services.answers import AnyAnswer, ConnectStream, HangUp, from_json
+from calls.services.carrier_request import CarrierRequest
+from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end
+from calls.services.leases import is_process_dead
+from calls.services.notes import fresh_key
+from calls.services.plan import build_plan, speaking_agent
+from calls.services.rungs import Why, connect_stream, dial_person, end_call, take_rung, take_voicemail
+from calls.session.commands import Leave
+from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault
+
+MOST_RESUMES = 3  # product 7.1: at most 3 in 60 s, then the next rung
+RESUME_WINDOW_S = 60
+
+
+def resume_call(call_id: uuid.UUID, request: CarrierRequest, *, is_failed: bool = False) -> AnyAnswer:
+    """The next document. `is_failed`: our last one could not be run (fallback address), so its rung is not tried again."""
+    with transaction.atomic():
+        call = lock_call(call_id)
+        key = f"w:resume:{request.token}" if request.token else fresh_key("w:resume")
+        known = find_answer(call, key)
+        if known is not None:
+            return known
+        answer = _decide(call, request, key=key, is_failed=is_failed)
+        announce_call(call)
+    if isinstance(answer, ConnectStream) and processes.is_preparing():
+        agent = speaking_agent(call)
+        if agent is not None:
+            processes.call_opened(call_ref(call.pk), agent, call.from_number)
+    return answer
+
+
+def lock_call(call_id: uuid.UUID) -> Call:
+    """The call, its row locked until the transaction ends. Raises Call.DoesNotExist."""
+    call: Call = (
+        Call.objects.select_related("tenant", "number", "agent_version").select_for_update(of=("self",)).get(pk=call_id)
+    )
+    return call
+
+
+def find_answer(call: Call, key: str) -> AnyAnswer | None:
+    """What this very webhook was answered before, if it was."""
+    row = CallEvent.objects.filter(call=call, key=key).values_list("data", flat=True).first()
+    return from_json(row["answer"]) if row and "answer" in row else None
+
+
+def find_route(call: Call) -> Route | None:
+    return Route.objects.filter(number_id=call.number_id).first() if call.number_id else None
+
+
+def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -> AnyAnswer:
+    if call.state == CallState.ENDED:
+        return HangUp()
+    if request.status in TERMINAL_STATUSES:
+        end_reason, fault = derive_end(call, request.status)
+        close_call(call, end_reason=end_reason, fault=fault, carrier_status=request.status)
+        return HangUp()
+    route = find_route(call)
+    if is_failed:
+        why = Why(Cause.INTERNAL, Fault.US, request.get("ErrorCode"))
+        return take_rung(call, route, start=call.rung + 1, key=key, why=why)
+    leave = _read_leave(call.disposition)
+    if leave is None:
+        return _reconnect(call, route, key=key, why=_why_without_word(call))
+    why = Why(leave.cause, leave.fault, leave.detail)
+    match leave.next:
+        case "hang_up":
+            reason = EndReason.of(leave.reason) if leave.reason else EndReason.AGENT_ENDED
+            return end_call(call, key=key, reason=reason, fault=leave.fault, data=why.as_data(), say=leave.say)
+        case "transfer":
+            return _transfer(call, route, leave, key=key, why=why)
+        case "voicemail":
+            return take_voicemail(
+                call,
+                route,
+                key=key,
+                kind=EventKind.VOICEMAIL,
+                data={"state": "offered", **why.as_data()},
+                say=leave.say,
+            )
+        case "ladder":
+            return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=leave.say)
+        case "resume":
+            return _reconnect(call, route, key=key, why=why, say=leave.say)
+
+
+def _read_leave(disposition: dict[str, Any]) -> Leave | None:
+    """None when nobody left word: the stream was cut, or never came."""
+    if not disposition.get("next"):
+        return None
+    return msgspec.convert(disposition, Leave)
+
+
+def _why_without_word(call: Call) -> Why:
+    if call.ticket_used_serial < call.ticket_serial:
+        return Why(Cause.STREAM_MISSING, Fault.CARRIER)
+    lease = getattr(call, "lease", None)
+    if lease is not None and lease.process_id is not None:
+        is_dead = is_process_dead(lease.process)
+        return Why(Cause.PROCESS_LOST if is_dead else Cause.STREAM_LOST, Fault.US if is_dead else Fault.CARRIER)
+    return Why(Cause.STREAM_LOST, Fault.CARRIER)
+
+
+def _reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: str = "") -> AnyAnswer:
+    """The agent again, on whichever process the stream reaches, unless that has been tried enough."""
+    now = timezone.now()
+    if call.agent_version_id is None or not _may_reconnect(call):
+        say = say or sentences.moment_please()
+        return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=say)
+    call.resumes += 1
+    call.last_resume_at = now
+    data = {**why.as_data(), "attempt": call.resumes}
+    return connect_stream(call, key=key, kind=EventKind.RECOVERY, data=data, say=say)
+
+
+def _may_reconnect(call: Call) -> bool:
+    since = timezone.now() - timedelta(seconds=RESUME_WINDOW_S)
+    recent = CallEvent.objects.filter(call=call, key__startswith="w:", kind=EventKind.RECOVERY, at__gt=since).count()
+    if recent >= MOST_RESUMES:
+        return False
+    # A rung without progress is not tried again (product 7.1): the last stream must have come, unless the process it was sent to is gone.
+    return call.ticket_used_serial >= call.ticket_serial or _is_last_process_gone(call)
+
+
+def _is_last_process_gone(call: Call) -> bool:
+    last = (
+        CallEvent.objects.filter(call=call, key__startswith="w:", data__answer__type="ConnectStream")
+        .order_by("-at", "-id")
+        .values_list("data", flat=True)
+        .first()
+    )
+    name = last["answer"]["process"] if last else ""
+    if name == processes.current_name():
+        return False
+    return is_process_dead(Process.objects.filter(name=name).first())
+
+
+def _transfer(call: Call, route: Route | None, leave: Leave, *, key: str, why: Why) -> AnyAnswer:
+    contact = _find_contact(call, route, leave.contact)
+    if contact is None:
+        why = Why(Cause.NO_CONTACT, Fault.US, leave.contact)
+        return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=leave.say)
+    return dial_person(
+        call,
+        e164=contact.e164,
+        name=contact.name,
+        key=key,
+        kind=EventKind.TRANSFER,
+        data=why.as_data(),
+        say=leave.say,
+    )
+
+
+def _find_contact(call: Call, route: Route | None, name: str) -> Contact | None:
+    """The model names a person, never a number (product 6.3). Contacts of every agent in reach count: a hand-off may precede."""
+    if call.agent_version_id is not None:
+        speaker = speaking_agent(call)
+        agents: list[AgentSpec] = [speaker] if speaker else []
+        agents += build_plan(call, is_resumed=False).agents.values()
+        for agent in agents:
+            for contact in agent.contacts:
+                if contact.name.casefold() == name.casefold():
+                    return contact
+    if route is not None and route.person_e164 and name.casefold() in ("", route.person_name.casefold()):
+        return Contact(name=route.person_name or route.person_e164, e164=route.person_e164)
+    return None

@@ -1,0 +1,114 @@
+"""The carrier's webhooks: each checks who asks, calls one service and renders its answer."""
+
+from __future__ import annotations
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+from calls.models import Route
+from calls.selectors import find_account, find_call_by_sid, find_route
+from calls.services import opening
+from calls.services.carrier_request import CarrierRequest
+from calls.services.legs import note_call_status, note_person_status, note_stream_status
+from calls.services.notes import tell_operator
+from calls.services.people import end_dial, end_voicemail
+from calls.services.recordings import note_recording
+from calls.services.resuming import resume_call
+from calls.webhooks.documents import render_answer
+from calls.webhooks.door import Checked, Refused, about_call, check_carrier, guarded, read_form, twiml
+from tenants.scope import tenant_scope
+
+
+@guarded
+def voice(request: HttpRequest, public_id: str) -> HttpResponse:
+    """A call comes in."""
+    return _open(request, public_id, is_fallback=False)
+
+
+@guarded
+def fallback(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The carrier could not get or run what the voice address answered (twilio.md §3.3)."""
+    return _open(request, public_id, is_fallback=True)
+
+
+@guarded
+def number_status(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The number's own status callback: a call on it has ended."""
+    form = read_form(request)
+    route = find_route(public_id)
+    carrier_request = _check(request, form, route)
+    if route is None:
+        raise Refused(404, "unknown number")
+    with tenant_scope(route.tenant):
+        call = find_call_by_sid(carrier_request.call_sid)
+        if call is not None:
+            note_call_status(call.pk, carrier_request)
+    return twiml("")
+
+
+@about_call
+def resume(checked: Checked) -> str:
+    """What runs after `<Connect>`."""
+    return render_answer(resume_call(checked.call.pk, checked.request), checked.ref)
+
+
+@about_call
+def dial(checked: Checked) -> str:
+    """A `<Dial>` has ended."""
+    return render_answer(end_dial(checked.call.pk, checked.request), checked.ref)
+
+
+@about_call
+def voicemail(checked: Checked) -> str:
+    """A `<Record>` has ended."""
+    return render_answer(end_voicemail(checked.call.pk, checked.request), checked.ref)
+
+
+@about_call
+def stream_status(checked: Checked) -> str:
+    note_stream_status(checked.call.pk, checked.request)
+    return ""
+
+
+@about_call
+def leg_status(checked: Checked) -> str:
+    """Status of a person's leg, or of the call itself when we asked for it by REST."""
+    if checked.request.call_sid == checked.call.carrier_sid:
+        note_call_status(checked.call.pk, checked.request)
+    else:
+        note_person_status(checked.call.pk, checked.request)
+    return ""
+
+
+@about_call
+def recording(checked: Checked) -> str:
+    note_recording(checked.call.pk, checked.request)
+    return ""
+
+
+def _open(request: HttpRequest, public_id: str, *, is_fallback: bool) -> HttpResponse:
+    form = read_form(request)
+    route = find_route(public_id)
+    carrier_request = _check(request, form, route)
+    if route is None or not opening.is_in_service(route, carrier_request):
+        tell_operator(
+            "unknown_number",
+            account_sid=carrier_request.account_sid,
+            to=carrier_request.to_number,
+            call_sid=carrier_request.call_sid,
+        )
+        return _render(opening.refuse_unknown_number())
+    structlog.contextvars.bind_contextvars(tenant_id=str(route.tenant_id))
+    with tenant_scope(route.tenant):
+        opened = opening.open_call(route, carrier_request, is_fallback=is_fallback)
+    return _render(opened)
+
+
+def _check(request: HttpRequest, form: dict[str, list[str]], route: Route | None) -> CarrierRequest:
+    """An address nobody has here can still come from an account we know: a released number, a wrong configuration."""
+    account = route.number.account if route else find_account("".join(form.get("AccountSid", [])[:1]))
+    return check_carrier(request, form, account, about="number")
+
+
+def _render(opened: opening.Opened) -> HttpResponse:
+    return twiml(render_answer(opened.answer, opened.ref))
