@@ -10,6 +10,7 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urljoin
@@ -20,6 +21,9 @@ from agents.tools.fence import EgressFence, FenceError, ResolveError, Target
 
 MAX_ANSWER_BYTES = 64 * 1024  # brief of a tool's answer: far more than a model should read on the phone
 MAX_REDIRECTS = 3
+MAX_CONNECT_S = (
+    3.0  # a server that lets a connection wait longer is down; what is left of the tool's time goes to a second try
+)
 MAX_CONNECTIONS = 200
 MAX_IDLE_CONNECTIONS = 50
 IDLE_EXPIRY_S = 30.0  # below the 60 s after which common servers and balancers close
@@ -79,7 +83,8 @@ class ToolClient:
     def __init__(self, fence: EgressFence, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self.fence = fence
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
+            # Made once: httpcore would read the trust store for every new connection, 30 ms in which no call hears anything.
+            ssl_context=ssl_context or httpcore.default_ssl_context(),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_EXPIRY_S,
@@ -135,14 +140,13 @@ class ToolClient:
             *request.headers,
         ]
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-        limits = {"connect": timeout_s, "read": timeout_s, "write": timeout_s, "pool": timeout_s}
         try:
             async with self._pool.stream(
                 request.method,
                 url,
                 headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
                 content=request.body,
-                extensions={"timeout": limits, "trace": watch},
+                extensions={"timeout": {"connect": min(timeout_s, MAX_CONNECT_S)}, "trace": watch},
             ) as response:
                 found = {
                     name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
@@ -151,10 +155,8 @@ class ToolClient:
                 return Answer(response.status, found, body[:MAX_ANSWER_BYTES], cut=len(body) > MAX_ANSWER_BYTES)
         except FenceError as error:
             raise ExchangeError("fenced", str(error)) from error
-        except (ResolveError, httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        except (ResolveError, httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             raise ExchangeError("unreachable", str(error) or type(error).__name__) from error
-        except httpcore.TimeoutException as error:
-            raise TimeoutError from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise ExchangeError("broken", str(error) or type(error).__name__) from error
 
@@ -174,16 +176,12 @@ class FencedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._fence.find_addresses(host, port)
-        for count_left in range(len(addresses), 0, -1):
-            address = addresses[-count_left]
-            share = None if timeout is None else timeout / count_left
-            try:
+        *others, last = await self._fence.find_addresses(host, port)
+        share = None if timeout is None else timeout / (len(others) + 1)
+        for address in others:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if count_left == 1:
-                    raise
-        raise AssertionError("find_addresses returns at least one address or raises")
+        return await self._inner.connect_tcp(last, port, share, local_address, socket_options)
 
 
 async def _read_body(response: httpcore.Response, encoding: str) -> bytes:

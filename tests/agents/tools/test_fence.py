@@ -70,6 +70,9 @@ def test_the_host_header_names_brackets_and_unusual_ports() -> None:
         "http://[::1/",
         "http://[::1]x/",
         "http://[not-an-address]/",
+        "http://[1::2::3]/",
+        "http://[127.0.0.1]/",
+        "http://[v1.fe]/",
         "http://%31%32%37.0.0.1/",
         "http://ex%61mple.com/",
         "http://exa mple.com/",
@@ -175,7 +178,8 @@ async def test_the_system_resolver_is_asked_in_threads_of_our_own(monkeypatch: p
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     fence = EgressFence()
     assert await fence.find_addresses("dns.example", 443) == ["8.8.4.4"]
-    assert asked == [("dns.example", 443)]
+    assert await fence.find_addresses("dns.example", 444) == ["8.8.4.4"]
+    assert asked == [("dns.example", 443), ("dns.example", 444)]
     fence.close()
     fence.close()
 

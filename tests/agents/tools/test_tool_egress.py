@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,23 @@ async def test_tls_verifies_the_name_although_the_connection_goes_to_an_address(
     assert (good.status, wrong.status) == ("succeeded", "failed")
     assert names == ["tools.example", "other.example"]
     assert len(server.seen) == 1
+
+
+async def test_the_trust_store_is_read_once_and_not_for_every_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Reading it takes 30 ms of the loop that carries the calls' audio."""
+    server_tls, _ = make_tls(tmp_path, "tools.example")
+    server = await bench.serve(answer_with({}), tls=server_tls)
+    client = bench.client()
+
+    def forbid(*_: object, **__: object) -> None:
+        raise AssertionError("the trust store was read again")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", forbid)
+    result = await bench.run(make_tool(f"https://127.0.0.1:{server.port}/", retries=0), client=client)
+    assert result.status == "failed"
+    assert "CERTIFICATE_VERIFY_FAILED" in result.detail
 
 
 async def test_a_redirect_from_https_to_http_is_refused(bench: Bench, tmp_path: Path) -> None:

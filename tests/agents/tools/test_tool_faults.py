@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
+import socket
 import time
 
 import pytest
@@ -174,5 +174,23 @@ async def test_connections_are_kept_alive_between_runs(bench: Bench) -> None:
     assert len(ports) == 1
 
 
-def test_addresses_of_the_tests_are_what_they_claim() -> None:
-    assert ipaddress.ip_address("127.0.0.2").is_loopback
+async def test_an_address_that_lets_connections_wait_is_given_up_for_the_next(bench: Bench) -> None:
+    """A full accept queue looks like a host that drops packets: the connection neither opens nor fails."""
+    server = await bench.serve(answer_with({}))
+    with socket.socket() as full:
+        full.bind(("127.0.0.3", server.port))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for plug in waiting:
+            plug.setblocking(False)
+            plug.connect_ex(("127.0.0.3", server.port))
+
+        async def resolve(host: str, port: int) -> list[str]:
+            return ["127.0.0.3", "127.0.0.1"]
+
+        client = bench.client(allow=(f"tools.example:{server.port}",), resolve=resolve)
+        result = await bench.run(make_tool(f"http://tools.example:{server.port}/", timeout_s=1.0), client=client)
+        for plug in waiting:
+            plug.close()
+    assert (result.status, result.attempts) == ("succeeded", 1)
+    assert result.duration_ms >= 400
