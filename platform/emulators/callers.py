@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from emulators.sound import decode_mulaw
@@ -15,7 +16,18 @@ _LOUD_SHARE = 10  # a window is voice when one sample in ten is loud
 _LOUD = bytes(int(abs(sample) >= _LOUD_SAMPLE) for sample in decode_mulaw(bytes(range(256))))
 _SAMPLES_PER_MS = 8
 
-SYNTHESISER = Synthesiser()  # one memory of clips for the process: a text is the same bytes for all who ask
+_synthesiser = Synthesiser()  # one memory of clips for the process: a text is the same bytes for all who ask
+
+
+def keep_clips_in(folder: Path) -> None:
+    """Shares clips with other processes. Call it before anything is spoken."""
+    global _synthesiser
+    _synthesiser = Synthesiser(cache_dir=folder)
+
+
+async def render(text: str, *, voice: Voice) -> bytes:
+    """The sentence as μ-law, the same bytes each time it is asked for."""
+    return await _synthesiser.speak_soon(text, voice=voice)
 
 
 def is_voice(window: bytes) -> bool:
@@ -136,13 +148,13 @@ class Caller:
     def clips(self) -> list[tuple[str, bytes]]:
         """Every sentence with its sound, so that a double which cannot hear may be told what was said."""
         texts = [step.text for step in self.steps if isinstance(step, Say | BargeIn)]
-        return [(text, SYNTHESISER.speak(text, voice=self.voice)) for text in texts]
+        return [(text, _synthesiser.speak(text, voice=self.voice)) for text in texts]
 
     async def prepare(self) -> None:
         """Renders the sentences before the call, so that rendering never delays a word."""
         for step in self.steps:
             if isinstance(step, Say | BargeIn):
-                await SYNTHESISER.speak_soon(step.text, voice=self.voice)
+                await render(step.text, voice=self.voice)
 
     async def follow(self, phone: Phone) -> None:
         """Plays the whole script on the phone; returns after its last step."""
@@ -153,7 +165,7 @@ class Caller:
     async def _do(self, step: Step, phone: Phone) -> None:
         match step:
             case Say(text):
-                await phone.speak(await SYNTHESISER.speak_soon(text, voice=self.voice))
+                await phone.speak(await render(text, voice=self.voice))
             case PlayRaw(mulaw):
                 await phone.speak(mulaw)
             case Press(digits):
@@ -167,7 +179,7 @@ class Caller:
             case WaitHeard(ms, timeout_s):
                 await _listen(phone, _voice_for(phone.ear, ms), step, timeout_s)
             case BargeIn(after_heard_ms, text, timeout_s):
-                clip = await SYNTHESISER.speak_soon(text, voice=self.voice)
+                clip = await render(text, voice=self.voice)
                 await _listen(phone, _voice_for(phone.ear, after_heard_ms), step, timeout_s)
                 phone.note("barge-in", text=text)
                 await phone.speak(clip)

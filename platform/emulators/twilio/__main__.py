@@ -7,9 +7,11 @@ import asyncio
 import logging
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
 
+from emulators.callers import keep_clips_in
 from emulators.twilio.config import DoubleConfig
 from emulators.twilio.double import TwilioDouble
 
@@ -32,7 +34,10 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="call time per wall time")
     parser.add_argument("--network-delay-ms", type=float, default=0.0, help="each way on the media socket")
     parser.add_argument("--lenient", action="store_true", help="TwiML schema warnings do not fail the document")
+    parser.add_argument("--cache", type=Path, help="folder of clips, shared with other doubles")
     given = parser.parse_args()
+    if given.cache is not None:
+        keep_clips_in(given.cache)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s twilio %(levelname)s %(message)s")
     config = DoubleConfig(
         host=given.host,

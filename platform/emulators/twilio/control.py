@@ -30,6 +30,7 @@ class ControlApi:
             web.post(f"{ROOT}/accounts", self._add_account),
             web.post(f"{ROOT}/numbers", self._add_number),
             web.post(f"{ROOT}/people", self._add_person),
+            web.post(f"{ROOT}/clips", self._clips),
             web.post(f"{ROOT}/calls", self._ring),
             web.get(f"{ROOT}/calls", self._list_calls),
             web.get(f"{ROOT}/calls/{{sid}}", self._show_call),
@@ -39,9 +40,8 @@ class ControlApi:
         ]
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            {"ok": True, "live_calls": sum(not call.over for call in self._exchange.calls.values())}
-        )
+        live = sum(not call.over for call in self._exchange.calls.values())
+        return web.json_response({"ok": True, "live_calls": live, "latest_tick_ms": self._exchange.ticker.latest_ms})
 
     async def _add_account(self, request: web.Request) -> web.Response:
         body = await _read(request, required={"sid", "auth_token"}, optional={"parent", "friendly_name", "api_keys"})
@@ -86,6 +86,17 @@ class ControlApi:
             raise _refuse(str(error)) from None
         self._exchange.add_person(person)
         return web.json_response({"address": person.address}, status=201)
+
+    async def _clips(self, request: web.Request) -> web.Response:
+        """What a script says, with its sound: for a model double that cannot hear (outside the product, product.md §15)."""
+        body = await _read(request, required={"script"}, optional={"voice"})
+        try:
+            caller = _read_caller(body)
+        except ValueError as error:
+            raise _refuse(str(error)) from None
+        await caller.prepare()
+        clips = [{"text": text, "audio": base64.b64encode(mulaw).decode()} for text, mulaw in caller.clips()]
+        return web.json_response({"clips": clips})
 
     async def _ring(self, request: web.Request) -> web.Response:
         optional = {"from", "script", "voice", "patience_s", "account"}

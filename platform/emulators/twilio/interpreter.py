@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from emulators.callers import SYNTHESISER
+from emulators.callers import render
 from emulators.speech import AGENT_VOICE, SpeechError, Voice
 from emulators.twilio.call import Call, End, Interrupted, Source
 from emulators.twilio.twiml import Node, parse_document
@@ -70,7 +70,7 @@ async def _recover(call: Call, failed: Source, fault: TwilioFault) -> Source | N
             params=(("ErrorCode", str(fault.code)), ("ErrorUrl", failed.url or "")),
         )
     call.answer()
-    await call.leg.play(await SYNTHESISER.speak_soon(_APOLOGY, voice=AGENT_VOICE), source="apology")
+    await call.leg.play(await render(_APOLOGY, voice=AGENT_VOICE), source="apology")
     return None
 
 
@@ -178,7 +178,7 @@ async def speak(node: Node) -> bytes:
         if tag is None:
             continue
         try:
-            return await SYNTHESISER.speak_soon(node.text, voice=Voice(language=tag, speaker=AGENT_VOICE.speaker))
+            return await render(node.text, voice=Voice(language=tag, speaker=AGENT_VOICE.speaker))
         except SpeechError as error:
             if not error.permanent:
                 raise

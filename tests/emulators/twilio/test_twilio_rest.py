@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from emulators.callers import Caller, HangUp, PlayRaw, Silence
+from emulators.callers import Caller, HangUp, PlayRaw, Say, Silence
 from emulators.twilio.call import Call
 from emulators.twilio.double import TwilioDouble
 from tests.emulators.twilio.conftest import MakeDouble
@@ -503,6 +504,11 @@ async def test_scene_is_set_and_played_over_the_control_api(
     assert product.hits_of("/menu")[0].params["AccountSid"] == account
     async with session.get(f"{base}/alerts") as response:
         assert await response.json() == {"alerts": []}
+    clips = (await post("/clips", {"script": [{"say": "Hello"}, {"barge_in": {"after_heard_ms": 1, "text": "No"}}]}))[
+        "clips"
+    ]
+    assert [clip["text"] for clip in clips] == ["Hello", "No"]
+    assert dict(Caller([Say("Hello")]).clips())["Hello"] == base64.b64decode(clips[0]["audio"])
     await post("/faults", {"frame_loss": 0.5, "gaps_ms": [[0, 100]]})
     assert double.faults.gaps_ms == [(0, 100)]
     async with session.post(f"{base}/calls", json={"to": "+1", "script": []}) as response:
