@@ -254,17 +254,22 @@ class Conductor:
             self._note_heard()
             self.tools.settle()
             self.digits.settle()
-            busy = self.tools.running or self.digits.collection is not None or self.leaving.pending is not None
-            self.greeting.settle(quiet=self.voice.quiet and not busy)
-            self.recovery.settle(quiet=self.voice.quiet and not busy)
+            self.greeting.settle(quiet=self._quiet)
+            self.recovery.settle(quiet=self._quiet)
             self.watchdog.asked(self.sequencer.advance())
             self.leaving.settle()
         if self.leaving.left is not None:
             self.phase = Phase.CLOSING
             return
-        self.silence.settle(waiting_for_caller=self.voice.quiet and not busy and not self.watchdog.armed)
+        self.silence.settle(waiting_for_caller=self._quiet)
         self._show()
         ctx.unsettled = False
+
+    @property
+    def _quiet(self) -> bool:
+        """It is the caller's turn, and nothing is on its way: not a word, not a tool, not a key, not the end."""
+        busy = self.tools.running or self.digits.collection or self.leaving.pending or self.watchdog.armed
+        return not busy and self.voice.quiet
 
     def _note_heard(self) -> None:
         """Responses that were heard to their end, and tones that were played."""

@@ -37,8 +37,9 @@ class Context:
         self.caller_turns = 0
         self.caller_audio_ms = 0
         self.state: State | None = None
-        self.notes: list[tuple[int, str]] = []
+        self.notes: list[tuple[int, str]] = []  # place in the conversation, text
         self._ids = 0
+        self._places = 0
         self._peer_notes = 0
         self._events = resume.next_event if resume else 0
         self._usages = resume.next_usage if resume else 0
@@ -60,6 +61,11 @@ class Context:
         """A client event id; the generation keeps ids of two sessions of one call apart."""
         self._ids += 1
         return f"s{self.plan.generation}-{self._ids}"
+
+    def next_place(self) -> int:
+        """The order in which turns, tool calls and notes came up."""
+        self._places += 1
+        return self._places
 
     def set_timer(self, name: str, *, at_ms: float) -> None:
         """Sets the timer unless it already stands at that moment."""
@@ -109,7 +115,7 @@ class Context:
 
     def note(self, text: str) -> None:
         """Adds a system note to the conversation; it is kept for a fresh session."""
-        self.notes.append((self.call_ms, text))
+        self.notes.append((self.next_place(), text))
         if self.model_ready:
             self.emit(do.AddMessage(event_id=self.next_id(), role="system", text=text))
 

@@ -79,7 +79,7 @@ class Digits:
         most, terminator = arguments.get("max_digits"), arguments.get("terminator", "#")
         if self.collection:
             self.tools.refuse(run, "Digits are being collected already.")
-        elif not isinstance(most, int) or not 1 <= most <= MOST_COLLECTED:
+        elif not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_COLLECTED:
             self.tools.refuse(run, f"max_digits must be a whole number from 1 to {MOST_COLLECTED}.")
         elif terminator not in ("#", "*", ""):
             self.tools.refuse(run, "terminator must be #, * or empty.")

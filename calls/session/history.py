@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from calls.session import commands as do
 from calls.session.context import Context
 from calls.session.plan import HistoryItem
@@ -19,8 +17,9 @@ def replay(ctx: Context, *, turns: Turns, tools: Tools) -> None:
         _emit(ctx, item)
 
 
-def _recent(ctx: Context, turns: Turns, tools: Tools) -> Iterable[HistoryItem]:
-    moments: list[tuple[int, int, HistoryItem]] = []
+def _recent(ctx: Context, turns: Turns, tools: Tools) -> list[HistoryItem]:
+    """What this session has seen, in the order in which it came up."""
+    items: dict[int, HistoryItem] = {}
     for turn in turns.order:
         if turn.role is TurnRole.CALLER:
             text, kind = turn.generated, "caller"
@@ -28,20 +27,15 @@ def _recent(ctx: Context, turns: Turns, tools: Tools) -> Iterable[HistoryItem]:
             # What is still playing will be heard: playback of received audio goes on while the model is away.
             text, kind = turn.generated if turn.status is TurnStatus.OPEN else turn.heard, "agent"
         if text:
-            moments.append((turn.started_ms, len(moments), HistoryItem(kind=kind, text=text)))
+            items[turn.place] = HistoryItem(kind=kind, text=text)
     for run in tools.runs.values():
         if run.answered:
-            item = HistoryItem(
+            items[run.place] = HistoryItem(
                 kind="tool", call_id=run.call_id, name=run.name, arguments=run.arguments, output=run.output
             )
-            moments.append((run.started_ms, len(moments), item))
-    for at_ms, text in ctx.notes:
-        moments.append((at_ms, len(moments), HistoryItem(kind="note", text=text)))
-    return _ordered(moments)
-
-
-def _ordered(moments: list[tuple[int, int, HistoryItem]]) -> Iterator[HistoryItem]:
-    return (item for _, _, item in sorted(moments, key=lambda moment: moment[:2]))
+    for place, text in ctx.notes:
+        items[place] = HistoryItem(kind="note", text=text)
+    return [items[place] for place in sorted(items)]
 
 
 def _emit(ctx: Context, item: HistoryItem) -> None:

@@ -115,5 +115,6 @@ class Leaving:
                 detail=exit_.detail,
             )
         )
+        self.ctx.model_ready = False  # it is told nothing any more
         self.ctx.set_state("leaving")
         self.ctx.set_timer("close", at_ms=self.ctx.now + CLOSE_MS)

@@ -35,6 +35,7 @@ class ToolRun:
     agent: str
     sequence: int
     started_ms: int
+    place: int
     response_id: str = ""
     status: ToolStatus = ToolStatus.STARTED
     revision: int = 0
@@ -208,7 +209,14 @@ class Tools:
         for item in resume.open_tools if resume else ():
             tool = self.ctx.spec.tool(item.name)
             run = ToolRun(
-                item.call_id, item.name, item.arguments, self.ctx.agent, self._next, self.ctx.call_ms, foreign=True
+                item.call_id,
+                item.name,
+                item.arguments,
+                self.ctx.agent,
+                self._next,
+                self.ctx.call_ms,
+                self.ctx.next_place(),
+                foreign=True,
             )
             if item.sequence is None:
                 self._next += 1
@@ -236,6 +244,7 @@ class Tools:
             self.ctx.agent,
             self._next,
             self.ctx.call_ms,
+            self.ctx.next_place(),
             response_id=event.response_id,
         )
         self._next += 1

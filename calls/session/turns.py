@@ -36,6 +36,7 @@ class Turn:
     role: TurnRole
     item_id: str
     started_ms: int
+    place: int  # in the conversation, among turns, tool calls and notes
     agent: str = ""
     sequence: int = -1  # given when there is something to record
     revision: int = 0
@@ -196,7 +197,13 @@ class Turns:
         self.flush()
 
     def _open(self, role: TurnRole, item_id: str) -> Turn:
-        turn = Turn(role, item_id, self.ctx.call_ms, agent=self.ctx.agent if role is TurnRole.AGENT else "")
+        turn = Turn(
+            role,
+            item_id,
+            self.ctx.call_ms,
+            self.ctx.next_place(),
+            agent=self.ctx.agent if role is TurnRole.AGENT else "",
+        )
         self._by_item[item_id] = turn
         self.order.append(turn)
         return turn
