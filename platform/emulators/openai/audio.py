@@ -22,8 +22,9 @@ def _expand_alaw(code: int) -> int:
 
 _ALAW = tuple(_expand_alaw(code) for code in range(256))
 _ALAW_TO_MULAW = encode_mulaw(_ALAW)
+# On a tie the positive code: silence is 0xD5 (§9.5), not 0x55.
 _MULAW_TO_ALAW = bytes(
-    min(range(256), key=lambda code: abs(_ALAW[code] - sample)) for sample in decode_mulaw(bytes(range(256)))
+    min(range(256), key=lambda code: (abs(_ALAW[code] - sample), -code)) for sample in decode_mulaw(bytes(range(256)))
 )
 
 

@@ -34,7 +34,7 @@ _CONTENT_OF_ROLE = {
 _SERVER_MADE = ("mcp_list_tools", "mcp_call", "mcp_approval_request")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
     """One item: `body` is its wire form without sound, `audio` what was committed or generated (8 kHz μ-law)."""
 

@@ -51,9 +51,10 @@ class OpenAIDouble:
         )
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._stopped = asyncio.Event()
         self._sockets: set[web.WebSocketResponse] = set()
         self._arrived = asyncio.Condition()
-        self._warmed: set[tuple[int, Voice]] = set()
+        self._warmed: list[tuple[Script, Voice]] = []
         self._warming: set[asyncio.Task[None]] = set()
 
     @property
@@ -91,6 +92,7 @@ class OpenAIDouble:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        self._stopped.set()
         for task in self._warming:
             task.cancel()
         for socket in list(self._sockets):
@@ -120,10 +122,9 @@ class OpenAIDouble:
 
     def warm_up(self, voice: Voice) -> None:
         """Synthesises what the script says as it stands, once per script and voice, off the event loop."""
-        key = (id(self.script), voice)
-        if key in self._warmed:
+        if any(script is self.script and known == voice for script, known in self._warmed):
             return
-        self._warmed.add(key)
+        self._warmed.append((self.script, voice))
 
         async def speak_all(texts: list[str]) -> None:
             for text in texts:
@@ -205,7 +206,7 @@ class OpenAIDouble:
 
     async def _pass_handshake_faults(self, index: int) -> None:
         if self.faults.take(FaultKind.HANG_HANDSHAKE, session_index=index):
-            await asyncio.get_running_loop().create_future()  # until the client gives up
+            await self._stopped.wait()  # the client gives up long before
         fault = self.faults.take(FaultKind.REFUSE_HANDSHAKE, session_index=index)
         if fault is not None:
             code = _HANDSHAKE_CODES.get(fault.status, fault.code)

@@ -90,7 +90,7 @@ class Ear:
                 code="input_audio_buffer_commit_empty",
             )
         speaking = self._detector is not None and self._detector.speech_start_ms is not None
-        self._commit(self.clock_ms, item_id=self._turn_item_id if speaking else make_id("item"))
+        self._commit(len(self._buffer), item_id=self._turn_item_id if speaking else make_id("item"))
         if self._detector is not None:
             self._detector.forget_speech()
 
@@ -131,7 +131,7 @@ class Ear:
                 self._host.interrupt()
             return
         self._emit("speech_stopped", audio_end_ms=event.at_ms)
-        self._commit(event.at_ms, item_id=self._turn_item_id)
+        self._commit(event.at_ms * MULAW_BYTES_PER_MS - self._buffer_start, item_id=self._turn_item_id)
         if detection["create_response"]:
             self._host.respond_to_turn()
 
@@ -143,14 +143,13 @@ class Ear:
         start_ms = min(self._idle_since_ms, self.clock_ms)
         self._emit("timeout_triggered", audio_start_ms=start_ms, audio_end_ms=self.clock_ms)
         self._forget(start_ms * MULAW_BYTES_PER_MS - self._buffer_start)
-        self._commit(self.clock_ms, item_id=self._turn_item_id)
+        self._commit(len(self._buffer), item_id=self._turn_item_id)
         self._host.respond_to_turn()
 
     def _emit(self, name: str, **fields: object) -> None:
         self._host.emit({"type": f"input_audio_buffer.{name}", "item_id": self._turn_item_id, **fields})
 
-    def _commit(self, end_ms: int, *, item_id: str) -> None:
-        length = max(0, end_ms * MULAW_BYTES_PER_MS - self._buffer_start)
+    def _commit(self, length: int, *, item_id: str) -> None:
         audio = bytes(self._buffer[:length])
         self._forget(length)
         item = Item(

@@ -98,6 +98,8 @@ def _take_part(finding: _Finding) -> str:
 
 def _snap(words: list[str], count: int) -> int:
     """Pauses are where clauses end, and turns are cut at pauses: the nearest clause end is the likelier place."""
+    if count == 0:
+        return 0
     for distance in range(_SNAP_WORDS + 1):
         for place in (count - distance, count + distance):
             if 0 < place <= len(words) and words[place - 1].endswith(_CLAUSE_ENDS):

@@ -16,7 +16,7 @@ from emulators.openai.wire import JsonObject, make_id
 Phase = Literal["commentary", "final_answer"]
 
 # The convention of greetings and fixed announcements: Say exactly: "Good morning, Acme Dental."
-_EXACTLY = re.compile(r"exactly:\s*[\"“](.+)[\"”]", re.IGNORECASE | re.DOTALL)
+_EXACTLY = re.compile(r"exactly:\s*(?:\"([^\"]+)\"|“([^”]+)”)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Circumstances:
 class Planner:
     """One per session: it remembers which rules were used up and what to say when a tool has answered."""
 
-    _used: set[int] = field(default_factory=set)
+    _used: list[Rule] = field(default_factory=list)  # by identity: two equal rules are two
     _then: dict[str, tuple[str, Mapping[str, object]]] = field(default_factory=dict)
 
     def plan(self, stimulus: Stimulus, *, script: Script, circumstances: Circumstances) -> Plan:
@@ -96,7 +96,7 @@ class Planner:
             values = self._match(rule, stimulus, circumstances)
             if values is not None:
                 if rule.once:
-                    self._used.add(id(rule))
+                    self._used.append(rule)
                 return self._follow(rule, values, circumstances)
         if circumstances.must_call and circumstances.tool_names:
             return [_force_call(circumstances)]
@@ -107,11 +107,11 @@ class Planner:
         if stimulus.is_greeting and not circumstances.response_instructions:
             places.append(circumstances.session_instructions)
         found = next((match for place in places if (match := _EXACTLY.search(place))), None)
-        return found.group(1) if found else None
+        return found.group(1) or found.group(2) if found else None
 
     def _match(self, rule: Rule, stimulus: Stimulus, circumstances: Circumstances) -> dict[str, object] | None:
         """The values for the rule's texts when it applies, None when it does not."""
-        if id(rule) in self._used or rule.out_of_band != circumstances.out_of_band:
+        if any(rule is used for used in self._used) or rule.out_of_band != circumstances.out_of_band:
             return None
         if (rule.greeting and not stimulus.is_greeting) or (rule.nudge and not stimulus.is_nudge):
             return None

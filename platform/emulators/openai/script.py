@@ -89,7 +89,6 @@ class Script:
 
 
 _PLACE = re.compile(r"\{([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\}")
-_FLAGS = ("greeting", "nudge", "out_of_band", "once")
 
 
 def fill_text(text: str, values: Mapping[str, object]) -> str:
@@ -152,11 +151,11 @@ def _read_call(data: object, *, path: str) -> ToolCall:
 
 
 def _read_fields(cls: type, data: Mapping[str, object], *, path: str) -> JsonObject:
-    known = {one.name for one in dataclasses.fields(cls)}
+    known = {one.name: one.default for one in dataclasses.fields(cls)}
     for name, value in data.items():
         if name not in known:
             raise ScriptError(f"{path}.{name}: no such field")
-        if name in _FLAGS:
+        if isinstance(known[name], bool):
             if not isinstance(value, bool):
                 raise ScriptError(f"{path}.{name}: expected true or false")
         elif name not in ("rules", "call") and not (isinstance(value, str) or value is None):

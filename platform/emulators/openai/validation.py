@@ -88,7 +88,8 @@ def _check_union(value: object, options: Sequence[Any], *, path: str) -> None:
             refusals.append(refusal)
         else:
             return
-    wanted = next((refusal for refusal in refusals if refusal.code == "invalid_value"), None)
+    # A refusal inside the value, or of its very word, says more than "none of these types".
+    wanted = next((one for one in refusals if one.param != path or one.code == "invalid_value"), None)
     if wanted is not None:
         raise wanted
     raise _wrong_type(
