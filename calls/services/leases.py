@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 from calls.models import Call, Lease, Process
 
 DEAD_AFTER_S = 5.0  # five missed heartbeats (decision 5: one a second)
-_LOCK_SPACE = 0x5357  # "SW": keeps our advisory locks apart from anybody else's in the same database
 
 
 def claim_lease(call: Call, *, process_id: uuid.UUID, token: int) -> int | None:
@@ -40,33 +39,35 @@ def holds_lease(call_id: uuid.UUID, *, token: int) -> bool:
 
 
 def is_process_dead(process: Process | None) -> bool:
-    """Stopped, or silent for longer than the time-to-live, by the database's clock."""
+    """Stopped, silent beyond the time-to-live by the database's clock, or without its lock, which drops with the process."""
     if process is None:
         return True
     late = Q(heartbeat_at__lt=Now() - timedelta(seconds=DEAD_AFTER_S)) | Q(stopped_at__isnull=False)
-    return Process.objects.filter(late, pk=process.pk).exists()
+    return Process.objects.filter(late, pk=process.pk).exists() or not is_process_lock_held(process.pk)
+
+
+def process_lock_key(process_id: uuid.UUID) -> int:
+    """The advisory lock that a process holds while it lives: a signed 64-bit number, as PostgreSQL wants it."""
+    return int.from_bytes(process_id.bytes[-8:], "big", signed=True)
 
 
 def hold_process_lock(process_id: uuid.UUID) -> bool:
-    """Take the process's advisory lock for as long as this connection lives; it drops when the process dies. Keep the connection open."""
+    """Take the process's lock for as long as this connection lives. False: somebody holds it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_SPACE, _lock_key(process_id)])
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [process_lock_key(process_id)])
         row = cursor.fetchone()
     return bool(row and row[0])
 
 
 def is_process_lock_held(process_id: uuid.UUID) -> bool:
-    """Whether some connection still holds the process's lock."""
+    """Whether some connection holds it now. pg_locks shows a 64-bit key as two halves, objsubid 1."""
+    key = process_lock_key(process_id)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND granted"
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+            " AND classid = %s AND objid = %s"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
-            [_LOCK_SPACE, _lock_key(process_id)],
+            [(key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF],
         )
         row = cursor.fetchone()
     return bool(row and row[0])
-
-
-def _lock_key(process_id: uuid.UUID) -> int:
-    """31 bits of the id's random end: pg's second key is a signed 32-bit number, shown unsigned in pg_locks."""
-    return process_id.int & 0x7FFFFFFF

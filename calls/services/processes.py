@@ -23,6 +23,7 @@ _id: uuid.UUID = new_id()
 _name: str = f"p{secrets.token_hex(6)}"
 _is_registered = False
 _on_call_opened: CallOpened | None = None
+_is_stopping: Callable[[], bool] | None = None
 
 
 def current_name() -> str:
@@ -38,10 +39,25 @@ def current_id() -> uuid.UUID:
 
 def start_anew() -> str:
     """Become another process in the eyes of the table: after a fork, or when a test empties the database. The new name."""
-    global _id, _name, _is_registered
+    global _id, _name, _is_registered, _is_stopping
     with _lock:
-        _id, _name, _is_registered = new_id(), f"p{secrets.token_hex(6)}", False
+        _id, _name, _is_registered, _is_stopping = new_id(), f"p{secrets.token_hex(6)}", False, None
     return _name
+
+
+def adopt(process_id: uuid.UUID, name: str, *, is_stopping: Callable[[], bool] | None = None) -> None:
+    """A media process with a row, a heartbeat and a lock of its own: leases and addresses of this process carry its name from now on.
+
+    `is_stopping` is asked by the readiness check.
+    """
+    global _id, _name, _is_registered, _is_stopping
+    with _lock:
+        _id, _name, _is_registered, _is_stopping = process_id, name, True, is_stopping
+
+
+def is_stopping() -> bool:
+    """Whether new calls should go elsewhere."""
+    return _is_stopping is not None and _is_stopping()
 
 
 def register_process(kind: str = "web") -> uuid.UUID:
