@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from agents.tools.client import Answer
 
 MAX_OUTPUT_CHARS = 8_000  # about 2,000 tokens, re-read in every later turn of the call
 MAX_DETAILS_CHARS = 1_000
+MAX_DEPTH = 64  # of nested JSON; deeper is no answer for a phone call, and would exhaust the stack
 REDACTED = "[secret]"
 
 
@@ -30,7 +32,8 @@ class Scrubber:
     def of(cls, secrets: list[str]) -> Scrubber:
         forms: set[str] = set()
         for secret in secrets:
-            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+            escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+            for form in (secret, *escaped, quote(secret, safe=""), quote_plus(secret)):
                 # Digits typed by the caller may be short: only whole numbers are taken out, not digits inside others.
                 forms.add(rf"(?<!\d){form}(?!\d)" if form.isdecimal() else re.escape(form))
         if not forms:
@@ -105,9 +108,18 @@ def render_failure(message: str, scrub: Scrubber, *, say: str = "", details: Any
 
 def _read_json(answer: Answer) -> tuple[Any, bool]:
     try:
-        return json.loads(answer.body, parse_constant=_refuse_constant), True
+        value = json.loads(answer.body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None, False
+    return (None, False) if _is_deeper(value, MAX_DEPTH) else (value, True)
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        return depth == 0 or any(_is_deeper(entry, depth - 1) for entry in value.values())
+    if isinstance(value, list):
+        return depth == 0 or any(_is_deeper(entry, depth - 1) for entry in value)
+    return False
 
 
 def _refuse_constant(name: str) -> float:

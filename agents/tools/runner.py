@@ -56,6 +56,13 @@ class _Run:
     deadline: float
     attempts: int = 0
     request: Request | None = None
+    sent: bool = False  # by any attempt: the server may have acted
+
+    def doubt(self) -> str:
+        """What the model must know when an action may have been done although no good answer came (product 7.1)."""
+        if not self.sent or self.tool.idempotent or (self.request is not None and self.request.method == "GET"):
+            return ""
+        return " Whether it was carried out is unknown: do not call it again, and tell the caller so."
 
     def left_s(self) -> float:
         return self.deadline - time.monotonic()
@@ -78,7 +85,8 @@ class ToolRunner:
         try:
             result = await self._prepare_and_send(run, arguments_json, idempotency_key)
         except RefusedError as refusal:
-            say = tool.on_failure if refusal.declaration else ""
+            # Wrong arguments are the model's to correct: it must not tell the caller that the tool failed.
+            say = None if refusal.declaration else ""
             result = self._finish(run, "refused", str(refusal), say=say, detail=_cause_of(refusal))
         except Exception as error:
             # The call must get an answer whatever broke; the cause goes to the log with its trace, never to the model.
@@ -86,7 +94,7 @@ class ToolRunner:
                 "tool %s of call %s broke: %s", tool.name, call_id, type(error).__name__, exc_info=_scrubbed(error)
             )
             result = self._finish(
-                run, "failed", "The tool could not be run.", say=tool.on_failure, detail=type(error).__name__
+                run, "failed", "The tool could not be run." + run.doubt(), detail=type(error).__name__
             )
         logger.info(
             "tool %s of call %s: %s, http %s, %d ms, %d attempt(s)%s",
@@ -122,6 +130,8 @@ class ToolRunner:
                 answer = await self._client.exchange(request, timeout_s=budget_s, progress=progress)
             except (ExchangeError, TimeoutError) as caught:
                 error = caught
+            finally:
+                run.sent = run.sent or progress.sent
             if may_repeat and self._worth_repeating(run.tool, answer, error, progress):
                 pause_s = _pause_before(run.attempts, answer)
                 if pause_s < run.left_s():
@@ -130,7 +140,7 @@ class ToolRunner:
             if answer is not None:
                 return self._judge(run, answer)
             assert error is not None  # noqa: S101 - an exchange answers or raises
-            return self._explain(run, error, progress)
+            return self._explain(run, error)
 
     @staticmethod
     def _worth_repeating(
@@ -145,47 +155,32 @@ class ToolRunner:
 
     def _judge(self, run: _Run, answer: Answer) -> ToolResult:
         tool = run.tool
-        path = tool.http.response_path if tool.http else ""
         if not 200 <= answer.status < 300:
-            if answer.status in (401, 403):
-                message = "The tool's server did not accept our credentials."
-            elif answer.status in (404, 410):
-                message = f"The tool's server found nothing (HTTP {answer.status})."
-            elif answer.status == 429:
-                message = "The tool's server is too busy now."
-            elif answer.status >= 500:
-                message = f"The tool's server failed (HTTP {answer.status})."
-            else:
-                message = f"The tool's server did not accept the request (HTTP {answer.status})."
-            details = read_details(answer)
-            return self._finish(run, "failed", message, say=tool.on_failure, details=details, answer=answer)
+            message = _describe_refusal(answer.status) + (run.doubt() if answer.status >= 500 else "")
+            return self._finish(run, "failed", message, details=read_details(answer), answer=answer)
         try:
-            result = read_result(answer, path)
+            result = read_result(answer, tool.http.response_path if tool.http else "")
         except UnfitError as error:
-            return self._finish(run, "failed", str(error), say=tool.on_failure, answer=answer, detail=str(error))
+            return self._finish(run, "failed", str(error) + run.doubt(), answer=answer, detail=str(error))
         return self._finish(run, "succeeded", "", result=result, answer=answer)
 
-    def _explain(self, run: _Run, error: ExchangeError | TimeoutError, progress: Progress) -> ToolResult:
-        tool = run.tool
-        doubtful = progress.sent and not tool.idempotent
+    def _explain(self, run: _Run, error: ExchangeError | TimeoutError) -> ToolResult:
         if isinstance(error, TimeoutError):
-            message = "The tool did not answer in time."
-            if doubtful:
-                message += " Whether it was carried out is unknown: do not call it again, and tell the caller so."
-            return self._finish(run, "timed_out", message, say=tool.on_failure, detail="time-out")
+            return self._finish(run, "timed_out", "The tool did not answer in time." + run.doubt(), detail="time-out")
+        status: Status = "failed"
         if error.fault == "fenced":
-            # Nothing was sent: not run. After a redirect the first server has seen the request: it failed.
-            status: Status = "failed" if progress.hops else "refused"
             message = "The address of this tool may not be called."
-        elif error.fault == "unreachable" or not progress.sent:
-            status, message = "failed", "The tool's server cannot be reached."
+            if not run.sent:
+                status = "refused"
+        elif error.fault == "unreachable" or not run.sent:
+            message = "The tool's server cannot be reached."
         elif error.fault == "broken":
-            status, message = ("unknown" if doubtful else "failed"), "The connection to the tool's server broke."
-            if doubtful:
-                message += " Whether it was carried out is unknown: do not call it again, and tell the caller so."
+            message = "The connection to the tool's server broke."
+            if run.doubt():
+                status = "unknown"
         else:
-            status, message = "failed", "The tool's server answered in a way that cannot be read."
-        return self._finish(run, status, message, say=tool.on_failure, detail=f"{error.fault}: {error}")
+            message = "The tool's server answered in a way that cannot be read."
+        return self._finish(run, status, message + run.doubt(), detail=f"{error.fault}: {error}")
 
     def _finish(
         self,
@@ -193,7 +188,7 @@ class ToolRunner:
         status: Status,
         message: str,
         *,
-        say: str = "",
+        say: str | None = None,
         result: Any = None,
         details: Any = None,
         answer: Answer | None = None,
@@ -202,7 +197,8 @@ class ToolRunner:
         if status == "succeeded":
             output = render_success(result, run.scrub)
         else:
-            output = render_failure(message, run.scrub, say=say, details=details)
+            words = run.tool.on_failure if say is None else say
+            output = render_failure(message, run.scrub, say=words, details=details)
         request = run.request
         address = "" if request is None else request.target.url.partition("?")[0]
         return ToolResult(
@@ -215,6 +211,18 @@ class ToolRunner:
             response="" if answer is None else f"{answer.media_type or 'no type'}, {_describe_size(answer)}",
             detail=run.scrub.clean(detail)[:300],
         )
+
+
+def _describe_refusal(status: int) -> str:
+    if status in (401, 403):
+        return "The tool's server did not accept our credentials."
+    if status in (404, 410):
+        return f"The tool's server found nothing (HTTP {status})."
+    if status == 429:
+        return "The tool's server is too busy now."
+    if status >= 500:
+        return f"The tool's server failed (HTTP {status})."
+    return f"The tool's server did not accept the request (HTTP {status})."
 
 
 def _describe_size(answer: Answer) -> str:

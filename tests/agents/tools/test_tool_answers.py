@@ -68,10 +68,12 @@ async def test_plain_text_is_passed_on(bench: Bench) -> None:
         assert json.loads(result.output)["result"] == text
 
 
-@pytest.mark.parametrize("body", ["{'not': json}", "[NaN]", "[" * 20000, '{"a": "cut'])
+@pytest.mark.parametrize(
+    "body", ["{'not': json}", "[NaN]", "[" * 20000, "[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, '{"a": "cut']
+)
 async def test_what_is_called_json_and_is_not_is_an_error(bench: Bench, body: str) -> None:
     server = await bench.serve(text_of(body, "application/json"))
-    result = await bench.run(make_tool(server.url))
+    result = await bench.run(make_tool(server.url, idempotent=True))
     assert (result.status, result.http_status) == ("failed", 200)
     assert json.loads(result.output)["error"] == "The tool's server did not answer with JSON."
 
@@ -176,3 +178,21 @@ async def test_an_unreadable_encoding_is_an_error(bench: Bench, body: bytes, enc
     server = await bench.serve(gzip_answer(body, encoding))
     result = await bench.run(make_tool(server.url, idempotent=True))
     assert (result.status, len(server.seen)) == ("failed", 1)
+
+
+@pytest.mark.parametrize("depth", [63, 64])
+async def test_nested_json_is_read_to_a_sane_depth(bench: Bench, depth: int) -> None:
+    server = await bench.serve(text_of("[" * depth + "]" * depth, "application/json"))
+    assert (await bench.run(make_tool(server.url))).status == "succeeded"
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, "no json"), (500, "{}"), (200, '"' + "x" * 70_000 + '"')])
+async def test_an_action_without_a_good_answer_may_have_been_done_and_the_model_knows(
+    bench: Bench, status: int, body: str
+) -> None:
+    server = await bench.serve(text_of(body, "application/json", status))
+    once = await bench.run(make_tool(server.url))
+    again = await bench.run(make_tool(server.url, idempotent=True, retries=0))
+    reading = await bench.run(make_tool(server.url, method="GET"))
+    assert "do not call it again" in once.output
+    assert "do not call it again" not in again.output + reading.output

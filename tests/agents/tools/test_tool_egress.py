@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.agents.tools.bench import (
     Bench,
     answer_with,
+    free_port_url,
     make_tls,
     make_tool,
     text_of,
@@ -229,3 +230,16 @@ async def test_no_cookie_is_kept(bench: Bench) -> None:
     await bench.run(make_tool(server.url), client=client)
     await bench.run(make_tool(server.url), client=client)
     assert "Cookie" not in server.seen[1][2]
+
+
+async def test_a_redirect_to_a_dead_server_leaves_the_outcome_open(bench: Bench) -> None:
+    gone = free_port_url()
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=303, headers={"Location": gone})
+
+    server = await bench.serve(redirect)
+    client = bench.client(allow=(server.url.removeprefix("http://"), gone.removeprefix("http://")))
+    result = await bench.run(make_tool(server.url), client=client)
+    assert (result.status, len(server.seen)) == ("failed", 1)
+    assert "cannot be reached. Whether it was carried out is unknown" in result.output

@@ -185,6 +185,13 @@ async def test_an_echoed_secret_is_taken_out_of_every_kind_of_answer(
     assert "[secret]" in result.output
 
 
+async def test_a_secret_echoed_inside_a_url_is_taken_out(bench: Bench) -> None:
+    bench.secrets["crm"] = "sk live/&+1"
+    server = await bench.serve(text_of("see https://x.example/?key=sk%20live%2F%26%2B1 or ?key=sk+live%2F%26%2B1"))
+    result = await bench.run(make_tool(server.url, headers={"X-Token": "{secret:crm}"}))
+    assert json.loads(result.output)["result"] == "see https://x.example/?key=[secret] or ?key=[secret]"
+
+
 async def test_a_secret_that_is_a_number_is_taken_out_of_parsed_numbers_too(bench: Bench) -> None:
     server = await bench.serve(answer_with({"pin": 4711, "order": 14711, "yes": True}))
     bench.secrets["pin"] = "4711"
