@@ -140,7 +140,9 @@ async def client(double: OpenAIDouble) -> Any:
         yield opened
 
 
-@pytest.mark.parametrize(("change", "code", "param"), REFUSED, ids=[param for _, _, param in REFUSED])
+@pytest.mark.parametrize(
+    ("change", "code", "param"), REFUSED, ids=[f"{number}-{param}" for number, (_, _, param) in enumerate(REFUSED)]
+)
 async def test_a_bad_update_is_refused_and_nothing_of_it_is_applied(
     client: Client, double: OpenAIDouble, change: Event, code: str, param: str
 ) -> None:
