@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django.contrib.humanize",
+    "django.forms",  # TemplatesSetting finds Django's own widgets only with it
     "channels",
     "csp",
     "django_htmx",
@@ -233,7 +234,7 @@ _node = BASE_DIR / "node_modules"
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"] + [
     (prefix, _node / folder)
     for prefix, folder in (
-        ("tabler", "@tabler/core/dist"),
+        ("tabler/css", "@tabler/core/dist/css"),  # Tabler's script is not used: menus and dialogs are the browser's own
         ("wavesurfer", "wavesurfer.js/dist"),
     )
     if (_node / folder).is_dir()

@@ -8,9 +8,11 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class ManifestStorage(CompressedManifestStaticFilesStorage):
-    """Drops *.map and the comments that point to them; a missing entry is an error only where files were collected."""
+    """Drops *.map and the comments that point to them; a missing entry is an error once files were collected."""
 
-    manifest_strict = False
+    def stored_name(self, name: str) -> str:
+        """The hashed name; before anything was collected (tests, development) the plain one, which the finders serve."""
+        return str(super().stored_name(name)) if self.hashed_files else name
 
     def post_process(self, paths: dict[str, Any], dry_run: bool = False, **options: Any) -> Any:
         kept = {name: source for name, source in paths.items() if not name.endswith(".map")}
