@@ -13,6 +13,13 @@ from config.engines.attach import attach_engines  # noqa: E402 # settings first
 attach_engines()
 django_application = get_asgi_application()
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402 # rows are importable only now
+from channels.auth import AuthMiddlewareStack  # noqa: E402 # rows are importable only now
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application})
+from dashboard import live  # noqa: E402
+
+# Sockets of browsers carry a session and must come from our own pages; sockets of carriers carry a signature instead.
+dashboard_sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(live.routes)))
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": dashboard_sockets})

@@ -1,0 +1,25 @@
+"""Plays a recording to members: private storage through one checked door, with ranges; no link that works without a session."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http.response import HttpResponseBase
+
+from calls.readouts.access import NotFound, access_recording
+from dashboard.doors import tenant_screen
+from dashboard.streams import file_response
+from tenants.middleware import TenantRequest
+
+
+@tenant_screen
+def recording(request: TenantRequest, call_id: uuid.UUID, recording_id: uuid.UUID) -> HttpResponseBase:
+    found = access_recording(request.tenant, call_id=call_id, recording_id=recording_id)
+    try:
+        file = found.file.open("rb")
+    except FileNotFoundError as error:
+        raise NotFound("recording") from error
+    response = file_response(request, file, size=found.file.size, content_type="audio/wav", etag=found.sha256)
+    response["Content-Disposition"] = f'inline; filename="{found.pk}.wav"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,185 @@
+"""How the screens write icons, times, durations, money, phones and the vocabulary's words; formats and never queries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import phonenumbers
+from django import template
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+
+from calls import vocabulary
+from calls.models import ToolRun
+from dashboard.icons import read_icon
+
+register = template.Library()
+
+# A hidden caller in the carrier's words and its numeric stand-in (twilio.md §3.1).
+HIDDEN_CALLERS = frozenset({"anonymous", "restricted", "unavailable", "unknown", "private", "+266696687", ""})
+CURRENCY_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+_E164 = re.compile(r"^\+[1-9]\d{6,14}$")
+
+
+@register.simple_tag
+def icon(name: str, css: str = "", *, filled: bool = False, label: str = "") -> SafeString:
+    """An inline SVG; decoration for screen readers unless it has a label."""
+    # The shapes come from the pinned package, never from input.
+    shapes = mark_safe(read_icon(name, filled=filled))  # noqa: S308
+    naming = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
+    paint = mark_safe('fill="currentColor"' if filled else 'fill="none" stroke="currentColor"')  # noqa: S308
+    return format_html(
+        '<svg class="icon {}" width="24" height="24" viewBox="0 0 24 24" {} stroke-width="2" stroke-linecap="round" '
+        'stroke-linejoin="round" focusable="false" {}>{}</svg>',
+        css,
+        paint,
+        naming,
+        shapes,
+    )
+
+
+@register.simple_tag
+def term(kind: str, value: str) -> vocabulary.Term | None:
+    """The vocabulary's word, e.g. `{% term "Outcome" call.outcome as outcome %}`; None for an empty value."""
+    words = getattr(vocabulary, kind)
+    found: vocabulary.Term | None = words.of(value) if value else None
+    return found
+
+
+@register.filter
+def label(word: vocabulary.Term) -> str:
+    """The word's label in the reader's language."""
+    return gettext(word.label)
+
+
+@register.filter
+def meaning(word: vocabulary.Term) -> str:
+    return gettext(word.meaning)
+
+
+@register.filter
+def moment(value: dt.datetime | None, style: str = "short") -> SafeString | str:
+    """A time in the tenant's zone; zone and UTC on hover, machine-readable in `datetime`.
+
+    Styles: short (day and time, no year in the running year), time (with seconds), long.
+    """
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    if style == "time":
+        text = formats.date_format(local, "H:i:s")
+    elif style == "long":
+        text = formats.date_format(local, "j M Y, H:i:s")
+    else:
+        same_year = local.year == timezone.localtime().year
+        text = formats.date_format(local, "j M, H:i" if same_year else "j M Y, H:i")
+    utc = value.astimezone(dt.UTC)
+    hover = f"{local:%Y-%m-%d %H:%M:%S %Z} · {utc:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', utc.isoformat(), hover, text)
+
+
+@register.filter
+def duration(seconds: int | None) -> str:
+    """Seconds as 1:42 or 1:02:03."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@register.filter
+def clock(ms: int | None) -> str:
+    """A place on the call's clock: 0:12.4."""
+    if ms is None:
+        return "–"
+    tenths = int(ms) // 100
+    return f"{duration(tenths // 10)}.{tenths % 10}"
+
+
+@register.filter
+def latency(ms: int | None) -> str:
+    """A latency with its unit: 820 ms below ten seconds, seconds above."""
+    if ms is None:
+        return "–"
+    if ms < 10_000:
+        return gettext("%(ms)s ms") % {"ms": formats.number_format(ms, use_l10n=True, force_grouping=True)}
+    return gettext("%(seconds)s s") % {"seconds": formats.number_format(Decimal(ms) / 1000, 1)}
+
+
+@register.filter
+def took(run: ToolRun) -> str:
+    """How long a tool run took."""
+    return latency(None if run.ended_ms is None else max(run.ended_ms - run.started_ms, 0))
+
+
+@register.filter
+def money(amount: Decimal | None, currency: str) -> str:
+    """An amount with four decimals: calls cost cents and fractions of cents. The only place where amounts are rounded."""
+    if amount is None:
+        return "–"
+    rounded = amount.quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
+    if amount and not rounded:
+        return f"< {_with_sign('0.0001', currency)}"
+    return _with_sign(formats.number_format(abs(rounded), 4), currency, negative=rounded < 0)
+
+
+@register.filter
+def unit_price(price: Decimal, currency: str) -> str:
+    """A price per unit, exact to its last digit, without trailing zeros."""
+    text = f"{price.normalize():f}"
+    whole, _, decimals = text.partition(".")
+    return _with_sign(formats.number_format(Decimal(text), max(len(decimals), 2)), currency)
+
+
+@register.filter
+def quantity(value: Decimal) -> str:
+    """A quantity without trailing zeros, grouped."""
+    text = f"{value.normalize():f}"
+    return formats.number_format(Decimal(text), len(text.partition(".")[2]), force_grouping=True)
+
+
+@register.filter
+def phone(number: str) -> str:
+    """A telephone number as people write it; the carrier's word for a hidden caller becomes ours."""
+    if number.lower() in HIDDEN_CALLERS:
+        return gettext("Hidden number")
+    if not _E164.match(number):
+        return number
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+@register.filter
+def pretty(text: str) -> str:
+    """JSON with indents; other text as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """This page's query string with some keys changed; None removes one."""
+    parameters = context["request"].GET.copy()
+    for key, value in changes.items():
+        parameters.pop(key, None)
+        if value is not None:
+            parameters[key] = value
+    return f"?{parameters.urlencode()}"
+
+
+def _with_sign(text: str, currency: str, *, negative: bool = False) -> str:
+    minus = "−" if negative else ""
+    sign = CURRENCY_SIGNS.get(currency)
+    return f"{minus}{sign}{text}" if sign else f"{minus}{currency} {text}"

@@ -1,0 +1,196 @@
+"""Tells a call's events and tool runs as one list of sentences on the call's clock; computes only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext, ngettext
+
+from calls.models import Call, CallEvent, ToolRun
+from calls.vocabulary import Cause, EventKind, Fault, Step, Term, ToolStatus
+
+ICONS: dict[EventKind, str] = {
+    EventKind.RECEIVED: "phone-incoming",
+    EventKind.STEP: "stairs",
+    EventKind.STREAM_STARTED: "broadcast",
+    EventKind.MODEL_READY: "brain",
+    EventKind.MODEL_LOST: "plug-connected-x",
+    EventKind.BARGE_IN: "hand-stop",
+    EventKind.DIGIT: "dialpad",
+    EventKind.DIGITS_COLLECTED: "dialpad",
+    EventKind.DIGITS_SENT: "dialpad",
+    EventKind.HAND_OFF: "arrows-exchange",
+    EventKind.GUARDRAIL: "shield-exclamation",
+    EventKind.SILENCE_PROMPT: "volume-off",
+    EventKind.DISCLOSURE_HEARD: "ear",
+    EventKind.RECORDING: "microphone",
+    EventKind.MESSAGE_TAKEN: "message",
+    EventKind.TRANSFER: "phone-outgoing",
+    EventKind.VOICEMAIL: "record-mail",
+    EventKind.RECOVERY: "lifebuoy",
+    EventKind.WATCHDOG: "clock-exclamation",
+    EventKind.WRAP_UP: "hourglass",
+    EventKind.PEER_ERROR: "alert-triangle",
+    EventKind.AUDIO_DROPPED: "wave-saw-tool",
+    EventKind.LEG: "arrows-split",
+    EventKind.ENDED: "phone-off",
+}
+_BAD = frozenset({EventKind.MODEL_LOST, EventKind.WATCHDOG, EventKind.PEER_ERROR, EventKind.AUDIO_DROPPED})
+_NOTABLE = frozenset(
+    {EventKind.BARGE_IN, EventKind.GUARDRAIL, EventKind.RECOVERY, EventKind.TRANSFER, EventKind.VOICEMAIL}
+)
+_MARKED = _BAD | _NOTABLE | {EventKind.STEP, EventKind.HAND_OFF, EventKind.MESSAGE_TAKEN, EventKind.SILENCE_PROMPT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the time line."""
+
+    key: str
+    at_ms: int
+    at: dt.datetime
+    icon: str
+    tone: str  # bad | notable | tool | plain
+    title: str
+    hint: str
+    detail: str
+
+
+def tell_timeline(call: Call, *, events: Sequence[CallEvent], tool_runs: Sequence[ToolRun]) -> list[Entry]:
+    """Events and tool runs in the order in which they happened."""
+    entries = [tell_event(call, event) for event in events]
+    entries += [_tell_tool_run(call, run) for run in tool_runs]
+    return sorted(entries, key=lambda entry: entry.at_ms)
+
+
+def tell_event(call: Call, event: CallEvent) -> Entry:
+    kind = EventKind.of(event.kind)
+    return Entry(
+        key=f"event-{event.pk.hex}",
+        at_ms=event_ms(call, event),
+        at=event.at,
+        icon=ICONS[kind],
+        tone="bad" if kind in _BAD else "notable" if kind in _NOTABLE else "plain",
+        title=gettext(kind.label),
+        hint=gettext(kind.meaning),
+        detail=describe(kind, event.data),
+    )
+
+
+def is_marked(event: CallEvent) -> bool:
+    """Worth a mark on the strip: what changed the course of the call."""
+    return event.kind in _MARKED
+
+
+def event_ms(call: Call, event: CallEvent) -> int:
+    """The event's place on the call's clock. Webhooks and services have no such clock: their time of day decides."""
+    if event.at_ms or event.key.startswith("s:"):
+        return event.at_ms
+    start = call.answered_at or call.created_at
+    return max(int((event.at - start).total_seconds() * 1000), 0)
+
+
+def describe(kind: EventKind, data: dict[str, Any]) -> str:
+    """One sentence about the event; fields that it does not know are written as they are, so nothing on record is hidden."""
+    teller = _TELLERS.get(kind)
+    text = teller(data) if teller else ""
+    return text or " · ".join(
+        f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in data.items() if value not in ("", None)
+    )
+
+
+def _tell_tool_run(call: Call, run: ToolRun) -> Entry:
+    status = ToolStatus.of(run.status)
+    start = call.answered_at or call.created_at
+    took = ""
+    if run.ended_ms is not None:
+        took = gettext("%(status)s after %(ms)d ms") % {
+            "status": gettext(status.label),
+            "ms": max(run.ended_ms - run.started_ms, 0),
+        }
+    return Entry(
+        key=f"run-{run.pk.hex}",
+        at_ms=run.started_ms,
+        at=start + dt.timedelta(milliseconds=run.started_ms),
+        icon="tool",
+        tone="tool" if status in (ToolStatus.STARTED, ToolStatus.SUCCEEDED) else "bad",
+        title=run.name,
+        hint=gettext(status.meaning),
+        detail=took or gettext(status.label),
+    )
+
+
+def _word(words: type[Term], value: Any) -> str:
+    try:
+        return gettext(words.of(value).label)
+    except KeyError:
+        return str(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) for inner in value)
+    return str(value)
+
+
+def _why(data: dict[str, Any]) -> str:
+    """Cause and fault, where they are given."""
+    words = []
+    if cause := data.get("cause"):
+        words.append(_word(Cause, cause))
+    if (fault := data.get("fault")) and fault != Fault.NONE:
+        words.append(gettext("fault: %(fault)s") % {"fault": _word(Fault, fault)})
+    if detail := data.get("detail"):
+        words.append(str(detail))
+    return " · ".join(words)
+
+
+def _step(data: dict[str, Any]) -> str:
+    step = data.get("step") or data.get("to") or ""
+    return " · ".join(part for part in (_word(Step, step) if step else "", _why(data)) if part)
+
+
+def _hand_off(data: dict[str, Any]) -> str:
+    if "source" not in data or "target" not in data:
+        return ""
+    text = gettext("%(source)s → %(target)s") % data
+    return f"{text} · {data['reason']}" if data.get("reason") else text
+
+
+def _guardrail(data: dict[str, Any]) -> str:
+    if "name" not in data:
+        return ""
+    heard = gettext("some of it was heard") if data.get("heard") else gettext("nothing of it was heard")
+    return " · ".join(part for part in (str(data["name"]), str(data.get("said", "")), heard) if part)
+
+
+def _recovery(data: dict[str, Any]) -> str:
+    attempt = int(data.get("attempt") or 0)
+    tries = ngettext("attempt %(count)d", "attempt %(count)d", attempt) % {"count": attempt} if attempt else ""
+    return " · ".join(part for part in (_why(data), tries) if part)
+
+
+def _message(data: dict[str, Any]) -> str:
+    message = data.get("message")
+    return _plain(message) if message else ""
+
+
+def _text(data: dict[str, Any]) -> str:
+    return f"“{data['text']}”" if data.get("text") else ""
+
+
+_TELLERS: dict[EventKind, Callable[[dict[str, Any]], str]] = {
+    EventKind.STEP: _step,
+    EventKind.MODEL_LOST: _why,
+    EventKind.HAND_OFF: _hand_off,
+    EventKind.GUARDRAIL: _guardrail,
+    EventKind.RECOVERY: _recovery,
+    EventKind.MESSAGE_TAKEN: _message,
+    EventKind.SILENCE_PROMPT: _text,
+    EventKind.DISCLOSURE_HEARD: _text,
+}
