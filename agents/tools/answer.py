@@ -76,7 +76,7 @@ def read_result(answer: Answer, response_path: str) -> Any:
 
 def read_details(answer: Answer) -> Any:
     """What an error answer says, if a model can use it; None for pages, oversized and binary bodies."""
-    if answer.cut or "html" in answer.media_type or not answer.body.strip():
+    if answer.cut or not answer.body.strip():
         return None
     value, is_json = _read_json(answer)
     try:
@@ -128,6 +128,10 @@ def _refuse_constant(name: str) -> float:
 
 def _read_text(answer: Answer) -> str:
     kind = answer.media_type
+    if "html" in kind or answer.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise UnfitError(
+            "The tool's server answered with a web page."
+        )  # a login or error page, whatever its status says
     if b"\x00" in answer.body or kind.startswith(("image/", "audio/", "video/", "font/")) or kind == "application/pdf":
         raise UnfitError("The tool's server answered with something that is no text.")
     charset = re.search(r"charset=\"?([\w.:-]+)", answer.headers.get("content-type", ""), re.IGNORECASE)

@@ -56,6 +56,7 @@ class _Run:
     deadline: float
     attempts: int = 0
     request: Request | None = None
+    redeemed: dict[str, str] = field(default_factory=dict, repr=False)  # reference → digits
     sent: bool = False  # by any attempt: the server may have acted
 
     def doubt(self) -> str:
@@ -76,6 +77,9 @@ class ToolRunner:
         self._secrets = secrets
         self._client = client
         self._redeem = redeem
+        self._unspent: dict[
+            str, str
+        ] = {}  # digits whose run was refused before anything was sent: the model corrects and calls again
 
     async def run(self, tool: ToolSpec, arguments_json: str, *, call_id: str, idempotency_key: str) -> ToolResult:
         """Run the tool once, as the model sees it. Retries and redirects all happen inside the tool's time-out."""
@@ -96,6 +100,8 @@ class ToolRunner:
             result = self._finish(
                 run, "failed", "The tool could not be run." + run.doubt(), detail=type(error).__name__
             )
+        if not run.sent:
+            self._unspent |= run.redeemed
         logger.info(
             "tool %s of call %s: %s, http %s, %d ms, %d attempt(s)%s",
             tool.name, call_id, result.status, result.http_status, result.duration_ms, result.attempts,
@@ -106,16 +112,25 @@ class ToolRunner:
     async def _prepare_and_send(self, run: _Run, arguments_json: str, idempotency_key: str) -> ToolResult:
         tool = run.tool
         arguments = read_arguments(arguments_json)
-        redeemed: list[str] = []
-        if self._redeem is not None:
-            arguments = _redeem_values(arguments, self._redeem, redeemed)
-            run.scrub = Scrubber.of(redeemed)  # a refusal quotes the argument it refuses
+        arguments = _replace_texts(arguments, lambda text: self._redeem_once(run, text))
+        digits = list(run.redeemed.values())
+        run.scrub = Scrubber.of(digits)  # a refusal quotes the argument it refuses
         check_arguments(tool, arguments)
         run.request, used = build_request(
             tool, arguments, fence=self._client.fence, secrets=self._secrets, idempotency_key=idempotency_key
         )
-        run.scrub = Scrubber.of(redeemed + used)
+        run.scrub = Scrubber.of(digits + used)
         return await self._attempt_until_done(run, run.request)
+
+    def _redeem_once(self, run: _Run, text: str) -> str:
+        """The digits behind a reference, or the text itself; a reference named twice in one run is one use."""
+        digits = run.redeemed.get(text) or self._unspent.pop(text, None)
+        if digits is None and self._redeem is not None:
+            digits = self._redeem(text)
+        if digits is None:
+            return text
+        run.redeemed[text] = digits
+        return digits
 
     async def _attempt_until_done(self, run: _Run, request: Request) -> ToolResult:
         retries = min(max(run.tool.http.retries if run.tool.http else 0, 0), MAX_RETRIES)
@@ -237,17 +252,13 @@ def _pause_before(attempt: int, answer: Answer | None) -> float:
     return pause_s
 
 
-def _redeem_values(value: Any, redeem: Redeem, redeemed: list[str]) -> Any:
+def _replace_texts(value: Any, replace: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        digits = redeem(value)
-        if digits is None:
-            return value
-        redeemed.append(digits)
-        return digits
+        return replace(value)
     if isinstance(value, dict):
-        return {name: _redeem_values(entry, redeem, redeemed) for name, entry in value.items()}
+        return {name: _replace_texts(entry, replace) for name, entry in value.items()}
     if isinstance(value, list):
-        return [_redeem_values(entry, redeem, redeemed) for entry in value]
+        return [_replace_texts(entry, replace) for entry in value]
     return value
 
 

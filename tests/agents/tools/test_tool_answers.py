@@ -84,6 +84,14 @@ async def test_json_without_its_name_is_still_json(bench: Bench) -> None:
     assert json.loads(result.output)["result"] == {"a": 12345678901234567890}
 
 
+@pytest.mark.parametrize("kind", ["text/html", "application/xhtml+xml", "text/plain"])
+async def test_a_web_page_is_no_answer_whatever_its_status(bench: Bench, kind: str) -> None:
+    server = await bench.serve(text_of("\n<!DOCTYPE html><title>Log in</title>", kind))
+    result = await bench.run(make_tool(server.url, idempotent=True))
+    assert result.status == "failed"
+    assert json.loads(result.output)["error"] == "The tool's server answered with a web page."
+
+
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "application/pdf"])
 async def test_binary_answers_are_no_text(bench: Bench, kind: str) -> None:
     server = await bench.serve(text_of("xx", kind))

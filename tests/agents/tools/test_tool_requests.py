@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from agents.spec import ToolSpec
+from agents.tools.runner import ToolRunner
 from tests.agents.tools.bench import (
     ORDER,
     SECRET,
@@ -247,3 +248,26 @@ async def test_a_query_never_stands_in_the_record(bench: Bench) -> None:
     server = await bench.serve(answer_with({}))
     result = await bench.run(make_tool(server.url + "/o", method="GET"), {"order_id": "private"})
     assert "private" not in repr(result)
+
+
+async def test_typed_digits_are_spent_by_the_request_and_not_by_a_refusal(bench: Bench) -> None:
+    server = await bench.serve(answer_with({}))
+    sealed = {"secret:1-1": "4711"}
+    runner = ToolRunner(bench.secrets.get, client=bench.client(), redeem=lambda reference: sealed.pop(reference, None))
+    tool = make_tool(
+        server.url, parameters={"type": "object", "required": ["order_id"], "properties": {"pin": {"type": "string"}}}
+    )
+    statuses = []
+    for arguments in (
+        {"pin": "secret:1-1"},
+        {"pin": "secret:1-1", "order_id": "A", "again": "secret:1-1"},
+        {"pin": "secret:1-1", "order_id": "A"},
+    ):
+        result = await runner.run(tool, json.dumps(arguments), call_id="c", idempotency_key="k")
+        statuses.append(result.status)
+    assert statuses == ["refused", "succeeded", "succeeded"]
+    bodies = [json.loads(body) for _, _, _, body in server.seen]
+    assert bodies == [
+        {"pin": "4711", "order_id": "A", "again": "4711"},
+        {"pin": "secret:1-1", "order_id": "A"},
+    ]
