@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -21,6 +22,12 @@ from emulators.twilio.values import TwilioFault
 MAX_MESSAGE_BYTES = 1 << 20  # the limit of Twilio is not published; beyond it the socket fails with 1009 (31924)
 MAX_BACKLOG_BYTES = 64 * 1024  # about six seconds of caller audio; then frames are dropped, 31930
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """Reading the trust store takes some ten milliseconds: once for all calls."""
+    return ssl.create_default_context()
 
 
 def check_stream_url(url: str) -> str:
@@ -67,7 +74,7 @@ class MediaSocket(asyncio.Protocol):
                     lambda: self,
                     self._uri.host,
                     self._uri.port,
-                    ssl=ssl.create_default_context() if self._uri.secure else None,
+                    ssl=_trust() if self._uri.secure else None,
                 )
                 await self._handshake
         except TimeoutError as error:

@@ -59,8 +59,9 @@ async def _answer_by_document(call: Call) -> None:
     if not call.account.active:
         exchange.alert(10003, "incoming call rejected: the account is suspended", call=call)  # §6.1
         raise Interrupted(End(Status.FAILED, "carrier"))
-    live = sum(not other.over for other in exchange.calls.values() if other.account is call.account)
-    if exchange.config.concurrent_calls is not None and live > exchange.config.concurrent_calls:
+    earlier = list(exchange.calls.values())
+    earlier = [other for other in earlier[: earlier.index(call)] if other.account is call.account and not other.over]
+    if exchange.config.concurrent_calls is not None and len(earlier) >= exchange.config.concurrent_calls:
         exchange.alert(10004, "call concurrency limit exceeded", call=call)  # §4.8
         raise Interrupted(End(Status.FAILED, "carrier"))
     if number is None or not number.voice_url:

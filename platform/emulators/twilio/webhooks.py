@@ -127,7 +127,8 @@ class Fetcher:
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0),
+            # A fresh connection each time: a pooled one to a process that died would look like a fault of the next one.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             headers={"User-Agent": "TwilioProxy/1.1", "Accept": "*/*"},
             auto_decompress=True,
         )
