@@ -184,7 +184,6 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": env.str("CELERY_PREFIX", default="")}
 CELERY_BEAT_SCHEDULE = {
     "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0},
-    "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 60.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 

@@ -1,0 +1,37 @@
+"""Celery's doors: each task calls one function. The rows are the truth; a lost task is found again by the sweeper."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.db.models import Q
+from django.utils import timezone
+
+from calls.aftermath import carrier, recordings, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.models import AfterStep
+from tenants.models import Tenant
+from tenants.scope import every_tenant, tenant_scope
+from tenants.task import TenantTask
+
+SWEEP_AT_MOST = 200  # a run takes what one worker does in about five seconds; the rest is due again at the next
+
+
+@shared_task(base=TenantTask)
+def run_after_step(step_id: str) -> None:
+    steps.run_step(step_id)
+
+
+@shared_task
+def sweep_after_steps() -> None:
+    """Send every step that is due or whose worker died, each in its own tenant's scope."""
+    now = timezone.now()
+    with every_tenant(reason="the sweeper looks for due work of all tenants"):
+        due = list(
+            AfterStep.objects.filter(state=AfterStep.State.DUE, due_at__lte=now)
+            .filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
+            .order_by("due_at")
+            .values_list("id", "tenant_id")[:SWEEP_AT_MOST]
+        )
+    tenants = Tenant.objects.in_bulk({tenant_id for _, tenant_id in due})
+    for step_id, tenant_id in due:
+        with tenant_scope(tenants[tenant_id]):
+            run_after_step.delay(str(step_id))
