@@ -189,6 +189,8 @@ class Conductor:
         self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
         self.voice.end_response(response)
         self.turns.flush()
+        if response.audio_bytes:
+            self.watchdog.rest()
         self.guardrails.response_ended(response)
         self.tools.response_ended(response)
         self.builtins.response_ended(response)
@@ -261,9 +263,17 @@ class Conductor:
         if self.leaving.left is not None:
             self.phase = Phase.CLOSING
             return
+        if self._stalled:
+            self.watchdog.owe()
         self.silence.settle(waiting_for_caller=self._quiet)
         self._show()
         ctx.unsettled = False
+
+    @property
+    def _stalled(self) -> bool:
+        """We owe speech, the caller hears nothing, and neither he nor a tool is what we wait for."""
+        waiting = self.ctx.caller_speaking or self.tools.running or not self.ctx.model_ready
+        return not waiting and self.playback.idle and not self.sequencer.idle
 
     @property
     def _quiet(self) -> bool:

@@ -58,8 +58,6 @@ class Guardrails:
         if not rails:
             return
         watch = self._watches.setdefault(event.response_id, Watch())
-        if watch.tripped:
-            return
         key = (event.item_id, event.content_index)
         watch.parts[key] = event.text if event.final else watch.parts.get(key, "") + event.text
         watch.text = " ".join(text.strip() for text in watch.parts.values())

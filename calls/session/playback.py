@@ -35,7 +35,6 @@ class Part:
     heard: int = 0
     done: bool = False  # no more audio will come
     cut: bool = False
-    finished: bool = False  # heard to its end, or cut
     play_at: float | None = None  # when its first sound reached the carrier's line, by estimate
 
     @property
@@ -64,7 +63,10 @@ class Piece:
 
 @dataclass(slots=True)
 class Playback:
-    """The ledger. Invariant for each part at all times: heard ≤ sent ≤ received."""
+    """The ledger of open parts. Invariant for each at all times: heard ≤ sent ≤ received.
+
+    A part that a method returns as finished must be given to `forget` by the caller.
+    """
 
     ctx: Context
     parts: dict[tuple[str, int], Part] = field(default_factory=dict)
@@ -90,8 +92,8 @@ class Playback:
 
     @property
     def interruptible(self) -> bool:
-        """Some of the model's speech is not heard to its end; tones do not count."""
-        return any(not part.finished and not part.local for part in self.parts.values())
+        """Some of the model's speech is open: not heard to its end, or still growing. Tones do not count."""
+        return any(not part.local for part in self.parts.values())
 
     def probe(self) -> None:
         """Measures the round trip with a bare mark; only an empty carrier queue answers at once."""
@@ -216,14 +218,12 @@ class Playback:
         ctx.cancel_timer("pump")
         cut = []
         for part in self.parts.values():
-            if part.finished:
-                continue
             if part.local:  # tones go to a machine that may well talk meanwhile: the rest is played again
                 part.sent = part.heard
                 self._queue.append(part)
                 continue
             part.cut = not (part.done and part.heard >= part.received)
-            part.done = part.finished = True
+            part.done = True
             cut.append(part)
         self.pump()
         return cut
@@ -234,11 +234,10 @@ class Playback:
         self._flight.clear()
         self._queue.clear()
         self.ctx.cancel_timer("pump")
-        open_parts = [part for part in self.parts.values() if not part.finished]
-        for part in open_parts:
-            part.done = part.finished = True
-            part.cut = part.heard < part.received
-        return open_parts
+        for part in self.parts.values():
+            part.cut = not (part.done and part.heard >= part.received)
+            part.done = True
+        return list(self.parts.values())
 
     def forget(self, part: Part) -> None:
         """Lets the driver free the part's audio and this ledger its entry."""
@@ -290,10 +289,7 @@ class Playback:
         self.round_trip_ms = min(self._samples)
 
     def _finish(self, part: Part) -> Part | None:
-        if part.done and not part.finished and part.heard >= part.received:
-            part.finished = True
-            return part
-        return None
+        return part if part.done and part.heard >= part.received else None
 
     def _name_epoch(self) -> None:
         self._prefix = f"g{self.ctx.plan.generation}.{self._epoch}:"

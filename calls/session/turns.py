@@ -48,6 +48,7 @@ class Turn:
     ended_ms: int | None = None
     model_latency_ms: int | None = None
     turn_latency_ms: int | None = None
+    answers_speech_of: float | None = None  # when the caller's speech ended that this turn answers
 
     def part(self, content_index: int) -> Words:
         return self.words.setdefault(content_index, Words())
@@ -143,16 +144,15 @@ class Turns:
         words.generated_ms = part.received_ms
         if self._speech_ended_at is not None:
             turn.model_latency_ms = round(self.ctx.now - self._speech_ended_at)
-            if part.play_at is not None:
-                turn.turn_latency_ms = round(part.play_at - self._speech_ended_at)
-            self._speech_ended_at = None
+            turn.answers_speech_of, self._speech_ended_at = self._speech_ended_at, None
             self._touch(turn)
 
-    def agent_heard(self, part: Part) -> Turn | None:
+    def agent_heard(self, part: Part) -> None:
         """A part is over: heard to its end, or cut. Closes the turn when it was the last open part."""
-        turn = self.find(part.item_id)
-        if turn is None:
-            return None
+        turn = self._by_item[part.item_id]
+        if turn.answers_speech_of is not None and part.play_at is not None:
+            turn.turn_latency_ms = round(part.play_at - turn.answers_speech_of)
+            turn.answers_speech_of = None
         words = turn.part(part.content_index)
         words.generated_ms, words.heard_ms, words.open = part.received_ms, part.heard_ms, False
         if part.cut:
@@ -162,7 +162,6 @@ class Turns:
         if turn.status is not TurnStatus.OPEN:
             turn.ended_ms = self.ctx.call_ms
         self._touch(turn, now=True)
-        return turn
 
     def agent_silent(self, item_id: str) -> None:
         """The item's response is over and it never had any audio."""

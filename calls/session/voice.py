@@ -86,6 +86,8 @@ class Voice:
     def mark(self, name: str) -> None:
         for part in self.playback.mark(name):
             self._heard(part)
+        if self.playback.idle:
+            self.ctx.unsettled = True
 
     def marks_overdue(self) -> None:
         for part in self.playback.marks_overdue():
@@ -123,8 +125,8 @@ class Voice:
                     self._delete(part.item_id)
             if not part.cut:
                 self.heard_responses.append(part.response_id)
-            elif response := self.sequencer.responses.get(part.response_id):
-                response.cut = True
+            else:
+                self.sequencer.responses[part.response_id].cut = True
             self.turns.agent_heard(part)
             self.playback.forget(part)
         if speaking:

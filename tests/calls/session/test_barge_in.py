@@ -249,3 +249,26 @@ def test_a_lost_truncation_is_noted_and_the_call_goes_on() -> None:
 
     assert call.events("peer_error")[-1]["problem"] == "invalid_value"
     assert call.session.phase == "live"
+
+
+def test_a_part_that_ends_after_all_of_it_was_heard_is_complete() -> None:
+    call = make_call()
+    response_id = call.begin()
+    item_id = call.speak(response_id, "Yes.", ms=400, done=False)
+    call.run(1000)
+    assert call.turn(item_id).status == "open"
+
+    call.feed(ev.ModelAudioDone(response_id=response_id, item_id=item_id, content_index=0))
+
+    assert call.turn(item_id).status == "complete"
+
+
+def test_nothing_is_deleted_in_a_session_that_is_gone() -> None:
+    call = make_call()
+    response_id = call.begin()
+    call.feed(ev.AgentItemAdded(response_id=response_id, item_id="item_x"))
+    call.interrupt()
+
+    call.feed(ev.ModelLost(cause="model_lost"))
+
+    assert not call.all(do.DeleteItem)

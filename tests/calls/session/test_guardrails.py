@@ -224,3 +224,15 @@ def test_a_pattern_that_does_not_compile_is_noted_once() -> None:
     call.reply("Two.")
 
     assert [data["problem"] for data in call.events("peer_error")] == ["guardrail pattern"]
+
+
+def test_a_cancelled_response_that_never_ends_does_not_silence_the_call() -> None:
+    call = make_call(REFUND)
+    response_id = call.begin()
+    call.speak(response_id, "I guarantee a refund", ms=300)
+    call.run(8100)
+    assert len(call.events("watchdog")) == 1
+    call.run(8000)
+
+    assert len(call.all(do.CancelResponse)) == 1
+    assert call.last(do.Leave).cause == "model_silent"

@@ -10,6 +10,7 @@ from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.machine import CallSession, IllegalEvent
 from calls.session.plan import CallPlan
+from calls.vocabulary import Cause
 from tests.calls.session.script import RECEPTION, Call
 
 AGENT = msgspec.structs.replace(
@@ -244,3 +245,17 @@ def test_caller_audio_is_only_counted() -> None:
 
     assert call.feed(ev.CallerAudio(ms=1000)) == []
     assert call.session.ctx.caller_audio_ms == 1000
+
+
+def test_what_is_done_is_not_done_twice() -> None:
+    call = make_closing()
+    parts = call.session.parts
+    call.session.ctx.out = out = []
+
+    parts.builtins.hand_off_overdue()
+    parts.digits.collection_over()
+    parts.leaving.overdue()
+    parts.leaving.fall(Cause.MODEL_SILENT)
+    parts.tools.refuse(parts.tools.runs["call_t"], "too late")
+
+    assert out == []

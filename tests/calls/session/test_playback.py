@@ -233,3 +233,14 @@ def test_the_lead_is_a_setting() -> None:
     call.reply(ms=5000)
 
     assert len(call.all(do.Play)) == 20
+
+
+def test_no_probe_is_sent_into_a_full_queue() -> None:
+    call = Call()
+    call.start()
+    call.reply(ms=1000)
+    call.session.ctx.out = out = []
+
+    call.session.parts.playback.probe()
+
+    assert out == []

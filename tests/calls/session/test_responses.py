@@ -197,10 +197,13 @@ def test_speech_over_an_uninterruptible_agent_is_answered_afterwards() -> None:
 
 def test_a_second_response_at_once_is_noted() -> None:
     call = make_call()
-    call.begin()
-    call.begin()
-
+    first, second = call.begin(), call.begin()
     assert call.events("peer_error")[-1]["problem"] == "second active response"
+
+    call.end(first)
+    assert not call.session.parts.sequencer.idle
+    call.end(second)
+    assert call.session.parts.sequencer.idle
 
 
 @pytest.mark.parametrize(
@@ -407,6 +410,22 @@ def test_sound_makes_good_for_an_earlier_silence() -> None:
         call.run(2000)
 
     assert not call.all(do.Leave)
+
+
+def test_a_response_that_stalls_after_its_first_words_is_noticed() -> None:
+    call = make_call()
+    call.caller_says("Hello?")
+    response_id = call.begin()
+    call.speak(response_id, "Well,", ms=500, done=False)
+    press(call)
+    asked = len(call.asked())
+    call.run(9000)
+    assert call.last(do.CancelResponse).response_id == response_id
+    call.run(8000)
+
+    assert len(call.asked()) == asked
+    assert len(call.all(do.CancelResponse)) == 1
+    assert call.last(do.Leave).cause == "model_silent"
 
 
 def test_the_watchdog_rests_while_the_caller_speaks() -> None:

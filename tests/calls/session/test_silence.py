@@ -168,10 +168,10 @@ def test_time_used_before_a_resume_counts() -> None:
 
 
 def test_an_end_that_is_final_is_not_replaced_by_a_later_one() -> None:
-    call = make_call(max_duration_s=60, wrap_up_s=0)
+    call = make_call(max_duration_s=10, wrap_up_s=0, silence=SilenceLadder(after_s=0))
     call.greet()
     call.feed(ev.EndRequested(reason="supervisor_ended"))
-    call.run(57_000)
+    call.run(7_100)
     call.reply("Goodbye.", ms=500)
     call.run(600)
 

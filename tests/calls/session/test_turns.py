@@ -199,3 +199,24 @@ def test_words_that_never_sounded_are_unheard_at_the_end() -> None:
     call.feed(ev.CallerHungUp())
 
     assert call.turn("item_x").status == "unheard"
+
+
+def test_a_caller_who_begins_twice_in_one_item_has_one_turn() -> None:
+    call = Call()
+    call.greet()
+    for _ in range(2):
+        call.feed(ev.SpeechStarted(item_id="user_a", audio_start_ms=0))
+
+    assert [turn.item_id for turn in call.turns().values()].count("user_a") == 1
+
+
+def test_latency_to_the_ear_counts_what_is_still_played_before() -> None:
+    call = Call()
+    call.greet()
+    call.feed(ev.LocalAudioReady(item_id="line-1", size=8000))
+    call.feed(ev.SpeechStopped(item_id="user_a", audio_end_ms=0))
+    call.run(100)
+    item_id = call.reply(ms=400)
+    call.run(2000)
+
+    assert (call.turn(item_id).model_latency_ms, call.turn(item_id).turn_latency_ms) == (100, 1000)
