@@ -1,12 +1,14 @@
 """The production shape as files: no engine builds it here, so what can be read is checked."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
+from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"web", "media", "worker", "beat"}
@@ -64,6 +66,15 @@ def test_each_can_be_scaled_because_no_name_or_port_is_taken_once(compose: dict[
             assert re.fullmatch(r"127\.0\.0\.1:\d+-\d+:\d+", port), "a range, and only for the proxy on this machine"
 
 
+def test_commands_of_the_containers_exist(compose: dict[str, Any]) -> None:
+    for name in {"migrate", *OURS}:
+        program, *arguments = compose["services"][name]["command"]
+        assert program in {"python", "celery", "daphne"}, name
+        if program == "python":
+            assert arguments[0] == "manage.py"
+            assert arguments[1] in get_commands(), f"{name} runs a command that is not there"
+
+
 def test_the_image_runs_without_rights_and_on_a_safe_path() -> None:
     lines = [line.strip() for line in (ROOT / "Dockerfile").read_text().splitlines()]
     final_stage = lines[max(index for index, line in enumerate(lines) if line.startswith("FROM ")) :]
@@ -71,6 +82,10 @@ def test_the_image_runs_without_rights_and_on_a_safe_path() -> None:
     users = [line for line in final_stage if line.startswith("USER ")]
     assert users
     assert users[-1] != "USER root"
+    for line in lines:
+        if line.startswith("COPY ") and "--from" not in line:
+            for source in shlex.split(line)[1:-1]:
+                assert (ROOT / source).exists(), f"{source} is copied and does not exist"
 
 
 def test_the_environment_and_the_data_stay_out_of_the_image() -> None:
