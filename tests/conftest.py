@@ -1,5 +1,7 @@
 """What every test may use."""
 
+from typing import Any
+
 import pytest
 
 pytest_plugins = ["tests.engines_plugin"]
@@ -12,3 +14,9 @@ def process_of_its_own(request: pytest.FixtureRequest) -> None:
         from calls.services import processes  # Django is set up by now
 
         processes.start_anew()
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    """A real hash costs half a second by design; tests that make people are not about that."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

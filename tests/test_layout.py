@@ -1,5 +1,6 @@
 """The house keeps its shape: source roots, names, no openai-agents, no hosts in lock files (decision 1)."""
 
+import json
 import platform
 import re
 from pathlib import Path
@@ -32,9 +33,12 @@ def test_openai_agents_is_never_a_dependency(name):
     assert not re.search(r"openai[-_]agents", (ROOT / name).read_text())
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "package-lock.json"])
-def test_lock_files_name_no_hosts(name):
-    assert not re.search(r"https?://|file:", (ROOT / name).read_text())
+def test_lock_files_name_no_hosts():
+    assert not re.search(r"https?://|file:", (ROOT / "constraints.txt").read_text())
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"].values()
+
+    assert packages
+    assert not any("resolved" in package for package in packages)
 
 
 def test_the_top_level_holds_what_the_house_says():
