@@ -61,3 +61,10 @@ def tell_operator(kind: str, **data: Any) -> bool:
     log.warning("operator_event", kind=kind, **data)
     OperatorEvent.objects.create(kind=kind, data=data)
     return True
+
+
+def forget_operator_events() -> None:
+    """A full allowance again (tests)."""
+    with _lock:
+        _written.clear()
+        _suppressed.clear()

@@ -21,6 +21,12 @@ from tenants.models import Number, Tenant
 OPENING = "w:voice"  # one per call: the call SID is unique
 
 
+class CallTaken(Exception):
+    """The call SID belongs to another tenant's call."""
+
+    permanent = True
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What to answer, about which call (None: no call was opened)."""
@@ -53,8 +59,8 @@ def open_call(route: Route, request: CarrierRequest, *, is_fallback: bool = Fals
             answer = _open(call, route, request, is_fallback=is_fallback)
     except IntegrityError:
         known = Call.objects.filter(carrier_sid=request.call_sid).first()
-        if known is None:
-            raise
+        if known is None:  # unique across tenants: a SID that is somebody else's
+            raise CallTaken(request.call_sid) from None
         return _repeat(known, request, is_fallback=is_fallback)
     ref = call_ref(call.pk)
     if isinstance(answer, ConnectStream) and processes.is_preparing() and call.agent_version is not None:

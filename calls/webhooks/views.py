@@ -100,7 +100,11 @@ def _open(request: HttpRequest, public_id: str, *, is_fallback: bool) -> HttpRes
         return _render(opening.refuse_unknown_number())
     structlog.contextvars.bind_contextvars(tenant_id=str(route.tenant_id))
     with tenant_scope(route.tenant):
-        opened = opening.open_call(route, carrier_request, is_fallback=is_fallback)
+        try:
+            opened = opening.open_call(route, carrier_request, is_fallback=is_fallback)
+        except opening.CallTaken:
+            tell_operator("call_taken", account_sid=carrier_request.account_sid, call_sid=carrier_request.call_sid)
+            raise Refused(409, "call of another tenant") from None
     return _render(opened)
 
 
