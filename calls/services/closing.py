@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -67,6 +66,8 @@ def close_call(
             return False
         call.state, call.ended_at, call.end_reason, call.outcome = CallState.ENDED, ended_at, end_reason, outcome
         call.fault, call.duration_s, call.disposition = fault, duration_s or 0, {}
+        if carrier_status:
+            Leg.objects.filter(call=call, kind=LegKind.CALLER, duration_s=None).update(duration_s=duration_s or 0)
         Lease.objects.filter(call=call, released_at=None).update(process=None, released_at=ended_at)
         _end_legs(call, ended_at, is_carriers_word=bool(carrier_status))
         note_event(
@@ -86,12 +87,12 @@ def close_call(
     return True
 
 
-def settle_ended_call(call: Call, *, status: str, duration_s: int | None, ended_at: datetime) -> None:
+def settle_ended_call(call: Call, *, duration_s: int | None, ended_at: datetime) -> None:
     """The carrier's word on a call whose record is closed: its duration replaces ours, and what waited for it goes on."""
-    facts: dict[str, Any] = {} if duration_s is None else {"duration_s": duration_s}
     with transaction.atomic():
-        if facts:
-            Call.objects.filter(pk=call.pk, state=CallState.ENDED).update(**facts)
+        if duration_s is not None:
+            Call.objects.filter(pk=call.pk, state=CallState.ENDED).update(duration_s=duration_s)
+            Leg.objects.filter(call=call, kind=LegKind.CALLER, duration_s=None).update(duration_s=duration_s)
         _end_legs(call, ended_at, is_carriers_word=True)
         hasten_steps(call, CARRIER_COST)
 

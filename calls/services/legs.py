@@ -67,7 +67,7 @@ def note_stream_status(call_id: uuid.UUID, request: CarrierRequest) -> bool:
 def end_call_as_reported(call: Call, *, status: str, duration_s: int | None, ended_at: datetime) -> None:
     """The carrier's terminal word: closes the record, or corrects one that we closed ourselves."""
     if call.state == CallState.ENDED:
-        settle_ended_call(call, status=status, duration_s=duration_s, ended_at=ended_at)
+        settle_ended_call(call, duration_s=duration_s, ended_at=ended_at)
         return
     end_reason, fault = derive_end(call, status)
     close_call(

@@ -14,10 +14,10 @@ from calls.services.carrier_request import CarrierRequest
 from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end
 from calls.services.legs import end_person_legs
 from calls.services.notes import fresh_key, note_event
-from calls.services.recordings import take_voicemail_recording
+from calls.services.recordings import correct_empty_voicemail, take_voicemail_recording
 from calls.services.resuming import find_answer, find_route, lock_call
 from calls.services.rungs import Why, end_call, take_rung
-from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault, Outcome
+from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault
 
 ANSWERED = frozenset({"completed", "answered"})
 _CAUSES = {
@@ -73,7 +73,8 @@ def end_voicemail(call_id: uuid.UUID, request: CarrierRequest) -> AnyAnswer:
             return known
         recording = take_voicemail_recording(call, request)
         if call.state == CallState.ENDED:
-            _correct_empty(call, is_left=recording is not None)
+            if recording is not None:
+                correct_empty_voicemail(call)
             return HangUp()
         is_left = recording is not None
         data = {
@@ -92,12 +93,3 @@ def end_voicemail(call_id: uuid.UUID, request: CarrierRequest) -> AnyAnswer:
         )
         announce_call(call)
         return answer
-
-
-def _correct_empty(call: Call, *, is_left: bool) -> None:
-    """The call's own end may be reported before the message that was left in it."""
-    if is_left:
-        Call.objects.filter(pk=call.pk, end_reason=EndReason.VOICEMAIL_EMPTY).update(
-            end_reason=EndReason.VOICEMAIL_LEFT, outcome=Outcome.VOICEMAIL
-        )
-        note_event(call, "x:voicemail-left", EventKind.VOICEMAIL, data={"state": "left"})

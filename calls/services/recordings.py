@@ -14,7 +14,7 @@ from calls.services.after_steps import FETCH_DELAY_S, add_recording_fetch
 from calls.services.announce import announce_call
 from calls.services.carrier_request import RECORDING_SID, CarrierRequest
 from calls.services.notes import note_event
-from calls.vocabulary import EventKind
+from calls.vocabulary import EndReason, EventKind, Outcome
 
 # The carrier's words (twilio.md §4.5) in ours; `processing` and `stopped` are on their way to `completed`.
 _STATES = {
@@ -58,6 +58,8 @@ def note_recording(call_id: uuid.UUID, request: CarrierRequest) -> bool:
         )
         if word == "completed":
             add_recording_fetch(recording)
+            if recording.kind == Recording.Kind.VOICEMAIL:
+                correct_empty_voicemail(call)
         announce_call(call, recording=word)
     return True
 
@@ -73,6 +75,15 @@ def take_voicemail_recording(call: Call, request: CarrierRequest) -> Recording |
     # Usable only after the status callback says `completed` (§3.7); should that be lost, this looks for it later.
     add_recording_fetch(recording, delay_s=FETCH_DELAY_S)
     return recording
+
+
+def correct_empty_voicemail(call: Call) -> None:
+    """The call's own end may be reported before the message that was left in it."""
+    corrected = Call.objects.filter(pk=call.pk, end_reason=EndReason.VOICEMAIL_EMPTY).update(
+        end_reason=EndReason.VOICEMAIL_LEFT, outcome=Outcome.VOICEMAIL
+    )
+    if corrected:
+        note_event(call, "x:voicemail-left", EventKind.VOICEMAIL, data={"state": "left"})
 
 
 def _upsert(call: Call, sid: str, request: CarrierRequest, *, kind: Recording.Kind | None = None) -> Recording:

@@ -1,0 +1,141 @@
+"""Calls whose end nobody reported: the carrier is asked, and its word closes the record (twilio.md §14: reconcile by REST sweep).
+
+Runs beside the calls, at any time, in any number: each change is a conditional UPDATE elsewhere. A carrier that cannot be reached
+decides nothing until no call can be that old.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from calls.models import Call, CallEvent, Leg
+from calls.services.closing import close_call, settle_ended_call
+from calls.services.leases import DEAD_AFTER_S, is_process_dead
+from calls.services.legs import end_call_as_reported
+from calls.services.live import ask_again, open_carrier
+from calls.vocabulary import CallState, EndReason, Fault, LegKind
+from gateways.errors import GatewayError
+from tenants.scope import every_tenant, tenant_scope
+
+log = structlog.get_logger(__name__)
+
+QUIET_S = 60  # nothing was heard of the call for so long: a dial rings 20 s, a stream arrives within 10
+AT_MOST = 100  # a run: each is one REST request
+SETTLE_AFTER_S = 30  # the number's status callback usually comes within a second
+GIVE_UP_SETTLING_S = 900
+OLDEST_GRACE_S = 600  # beyond the carrier's own limit no call lives
+
+
+def reap_stale_calls() -> int:
+    """Close calls that are over without our knowing, and take over the carrier's figures of those we closed. How many were settled."""
+    reaped = 0
+    for call in _find_stale():
+        with tenant_scope(call.tenant):
+            reaped += _reap(call)
+    for call in _find_unsettled():
+        with tenant_scope(call.tenant):
+            reaped += _settle(call)
+    return reaped
+
+
+def recover_dead_calls() -> int:
+    """Live calls of dead processes whose carrier has not asked again: have it ask (product 7.1). How many were asked for."""
+    with every_tenant(reason="a process that died held calls of any tenant"):
+        late = Q(lease__process__heartbeat_at__lt=Now() - timedelta(seconds=DEAD_AFTER_S))
+        stopped = Q(lease__process__stopped_at__isnull=False)
+        calls = list(
+            Call.objects.filter(late | stopped, state=CallState.LIVE, lease__released_at=None)
+            .select_related("tenant", "lease__process")
+            .order_by("created_at")[:AT_MOST]
+        )
+    asked = 0
+    for call in calls:
+        with tenant_scope(call.tenant):
+            asked += _recover(call)
+    return asked
+
+
+def _find_stale() -> list[Call]:
+    quiet_since = timezone.now() - timedelta(seconds=QUIET_S)
+    with every_tenant(reason="the reaper looks for calls of all tenants that never ended"):
+        recent = CallEvent.objects.filter(call=OuterRef("pk"), at__gt=quiet_since)
+        return list(
+            Call.objects.exclude(state=CallState.ENDED)
+            .filter(~Exists(recent), created_at__lt=quiet_since)
+            .select_related("tenant", "lease__process")
+            .order_by("created_at")[:AT_MOST]
+        )
+
+
+def _find_unsettled() -> list[Call]:
+    with every_tenant(reason="the reaper asks how long calls of all tenants really lasted"):
+        running = Leg.objects.filter(call=OuterRef("pk"), kind=LegKind.CALLER, ended_at=None)
+        return list(
+            Call.objects.filter(
+                Exists(running), state=CallState.ENDED, ended_at__lt=timezone.now() - timedelta(seconds=SETTLE_AFTER_S)
+            )
+            .select_related("tenant")
+            .order_by("ended_at")[:AT_MOST]
+        )
+
+
+def _reap(call: Call) -> bool:
+    if call.state == CallState.LIVE and not is_process_dead(call.lease.process):
+        return False  # a long silence on the line is not the end of the call
+    try:
+        known = open_carrier(call).fetch_call(call.carrier_sid)
+    except GatewayError as error:
+        return _reap_without_carrier(call, error)
+    if not known.is_over:
+        return False
+    end_call_as_reported(
+        call, status=known.status, duration_s=known.duration_s, ended_at=known.ended_at or timezone.now()
+    )
+    return True
+
+
+def _reap_without_carrier(call: Call, error: GatewayError) -> bool:
+    is_too_old = call.created_at < timezone.now() - timedelta(seconds=settings.CALL_TIME_LIMIT_S + OLDEST_GRACE_S)
+    if error.status != 404 and not is_too_old:
+        log.warning("reaper_waits", call_id=str(call.pk), error=str(error))
+        return False
+    # The carrier does not know the call, or it is older than any call can be.
+    return close_call(call, end_reason=EndReason.REAPED, fault=Fault.CARRIER, ended_at=_last_sign(call))
+
+
+def _settle(call: Call) -> bool:
+    assert call.ended_at is not None  # noqa: S101 # the query asked for ended calls
+    try:
+        known = open_carrier(call).fetch_call(call.carrier_sid)
+    except GatewayError as error:
+        is_hopeless = call.ended_at < timezone.now() - timedelta(seconds=GIVE_UP_SETTLING_S)
+        if error.status != 404 and not is_hopeless:
+            log.warning("reaper_waits", call_id=str(call.pk), error=str(error))
+            return False
+        settle_ended_call(call, duration_s=None, ended_at=call.ended_at)
+        return True
+    if not known.is_over:
+        return False
+    settle_ended_call(call, duration_s=known.duration_s, ended_at=known.ended_at or call.ended_at)
+    return True
+
+
+def _recover(call: Call) -> bool:
+    try:
+        ask_again(call)
+    except GatewayError as error:  # over already (21220), or the carrier is away: the reaper will know
+        log.warning("recovery_failed", call_id=str(call.pk), error=str(error))
+        return False
+    log.info("recovery_asked", call_id=str(call.pk))
+    return True
+
+
+def _last_sign(call: Call) -> datetime:
+    last = CallEvent.objects.filter(call=call).order_by("-at").values_list("at", flat=True).first()
+    return last or call.created_at
