@@ -16,7 +16,7 @@ from emulators.twilio.outbound import CallOrder, Detection, check_can_dial, plac
 from emulators.twilio.rest_door import ACCOUNT_PATH, Door, not_found, read_form, show_uri
 from emulators.twilio.rest_params import MAX_TWIML_CHARACTERS, check_params
 from emulators.twilio.rest_recordings import read_recording_order
-from emulators.twilio.rest_views import show_call, show_page, show_stream
+from emulators.twilio.rest_views import show_call, show_event, show_page, show_stream
 from emulators.twilio.values import Account, Status, TwilioFault
 
 
@@ -32,6 +32,7 @@ class CallsApi:
             web.get(f"{root}/{{call}}.json", guard(self._show_call)),
             web.post(f"{root}/{{call}}.json", guard(self._update_call)),
             web.delete(f"{root}/{{call}}.json", guard(self._delete_call)),
+            web.get(f"{root}/{{call}}/Events.json", guard(self._list_events)),
             web.post(f"{root}/{{call}}/Streams.json", guard(self._create_stream)),
             web.post(f"{root}/{{call}}/Streams/{{stream}}.json", guard(self._stop_stream)),
         ]
@@ -144,6 +145,13 @@ class CallsApi:
             raise TwilioFault(20409, "a call in progress cannot be deleted")
         del self._door.exchange.calls[call.sid]
         return web.Response(status=204)
+
+    async def _list_events(self, request: web.Request) -> web.StreamResponse:
+        """§4.6: what was asked of the product for this call and what it answered."""
+        call = self._door.find_call(request)
+        params = check_params(request.query, {}, paged=True)
+        items = [show_event(entry) for entry in call.log if entry.kind in {"webhook", "callback"}]
+        return web.json_response(show_page("events", items, path=show_uri(request), params=params))
 
     async def _create_stream(self, request: web.Request) -> web.StreamResponse:
         call = self._door.find_call(request)

@@ -9,7 +9,7 @@ from emulators.twilio.call import Call
 from emulators.twilio.exchange import API_VERSION
 from emulators.twilio.media_stream import MediaStream
 from emulators.twilio.recording import Recording
-from emulators.twilio.values import Account, Number, rfc2822
+from emulators.twilio.values import Account, LogEntry, Number, rfc2822
 
 Json = dict[str, object]
 DEFAULT_PAGE_SIZE = 50  # §0.2
@@ -150,6 +150,20 @@ def show_number(number: Number) -> Json:
         "date_updated": rfc2822(number.updated),
         "uri": f"/{API_VERSION}/Accounts/{number.account_sid}/IncomingPhoneNumbers/{number.sid}.json",
         "subresource_uris": {},
+    }
+
+
+def show_event(entry: LogEntry) -> Json:
+    """§4.6: one webhook as the call's Events list tells it."""
+    detail = entry.detail
+    return {
+        "request": {"method": detail["method"], "url": detail["url"], "parameters": detail["params"]},
+        "response": {
+            "response_code": detail.get("status"),
+            "request_duration": detail["took_ms"],
+            "content_type": detail.get("content_type"),
+            "response_body": detail.get("body", detail.get("error")),
+        },
     }
 
 

@@ -172,7 +172,11 @@ class Fetcher:
                 fault = failed.fault
                 again = attempt < overrides.rc and overrides.retries(failed.reason) and time.monotonic() < deadline
             else:
-                outcome = {"status": reply.status, "body": reply.body[:4096].decode(errors="replace")}
+                outcome = {
+                    "status": reply.status,
+                    "content_type": reply.content_type,
+                    "body": reply.body[:4096].decode(errors="replace"),
+                }
                 fault = None
                 again = False
             note(

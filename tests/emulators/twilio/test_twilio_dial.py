@@ -27,7 +27,7 @@ def child_of(double: TwilioDouble, call: Call) -> Call:
 
 async def test_answered_person_and_caller_hear_each_other(product: Product, double: TwilioDouble) -> None:
     double.add_person(
-        PERSON, rings_s=1.0, caller=Caller([Silence(0.5), PlayRaw(QUIETER), WaitHeard(500), Silence(1), HangUp()])
+        PERSON, rings_s=1.0, caller=Caller([Silence(3), PlayRaw(QUIETER), WaitHeard(500), Silence(1), HangUp()])
     )
     product.answer("/voice", f'<Dial action="/dialled" callerId="{NUMBER}">{PERSON}</Dial><Redirect>/never</Redirect>')
     product.answer("/dialled", "<Hangup/>")
@@ -278,7 +278,7 @@ async def test_update_of_the_child_takes_it_out_of_the_dial(product: Product, do
 
 async def test_dial_is_recorded_on_two_channels(product: Product, make_double: MakeDouble) -> None:
     double = await make_double()
-    double.add_person(PERSON, caller=Caller([Silence(0.5), PlayRaw(QUIETER), Silence(2), HangUp()]))
+    double.add_person(PERSON, caller=Caller([Silence(3), PlayRaw(QUIETER), Silence(2), HangUp()]))
     product.answer(
         "/voice",
         f'<Dial record="record-from-answer-dual" recordingStatusCallback="/rec" action="/dialled">{PERSON}</Dial>',

@@ -327,6 +327,19 @@ async def test_list_is_paged_newest_first_and_filtered(product: Product, double:
     assert (await rest("GET", "/Calls.json", PageSize="1001"))[1]["code"] == 20001
 
 
+async def test_events_tell_what_the_product_answered(product: Product, double: TwilioDouble, rest: Rest) -> None:
+    product.answer("/voice", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    _, page = await rest("GET", f"/Calls/{call.sid}/Events.json")
+    (event,) = page["events"]
+    assert event["request"]["url"] == f"{product.base_url}/voice"
+    assert event["request"]["parameters"]["CallSid"] == call.sid
+    assert event["response"]["response_code"] == 200
+    assert event["response"]["content_type"] == "text/xml"
+    assert event["response"]["response_body"] == "<Response><Hangup/></Response>"
+
+
 async def test_number_is_listed_and_configured(product: Product, double: TwilioDouble, rest: Rest) -> None:
     _, listed = await rest("GET", "/IncomingPhoneNumbers.json", PhoneNumber=NUMBER)
     assert [number["sid"] for number in listed["incoming_phone_numbers"]] == [NUMBER_SID]

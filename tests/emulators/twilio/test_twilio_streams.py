@@ -409,6 +409,28 @@ async def test_gap_in_the_carriers_audio_is_a_gap_in_the_timestamps(product: Pro
     assert [item["chunk"] for item in media][:7] == ["1", "2", "3", "4", "5", "6", "7"]
 
 
+async def test_lost_frames_are_missing_from_the_timestamps_and_the_same_in_each_run(
+    product: Product, make_double: MakeDouble
+) -> None:
+    async def talk(peer: Peer) -> None:
+        while len(peer.received) < 40:
+            await peer.next()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    for _ in range(2):
+        double = await make_double()
+        double.faults.frame_loss = 0.5
+        call = await double.ring(to=NUMBER)
+        await call.ended()
+    first, second = (
+        [message["media"]["timestamp"] for message in peer.received if message["event"] == "media"][:30]
+        for peer in product.peers
+    )
+    assert first == second
+    assert 700 <= int(first[-1]) <= 2000  # 30 frames of 20 ms, about every other one lost
+
+
 async def test_jitter_delays_frames_and_keeps_their_order(product: Product, double: TwilioDouble) -> None:
     double.faults.jitter_ms = 100
 
