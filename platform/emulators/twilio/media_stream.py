@@ -71,8 +71,6 @@ class MediaStream:
         self._mark_timer: asyncio.TimerHandle | None = None
         ordinal = f"{len(call.exchange.calls)}:{len(call.streams)}"  # not the SID: a run can be repeated
         self._random = random.Random(f"{call.exchange.faults.seed}:{ordinal}")
-            f"{call.exchange.faults.seed}:{len(call.exchange.calls)}:{len(call.streams)}"
-        )  # not the SID: a run can be repeated
         config = call.exchange.config
         self._outgoing: DelayLine[str | None] = DelayLine(
             self._clock, delay_ms=config.network_delay_ms, sink=self._send_now
