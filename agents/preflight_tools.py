@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from typing import Any
 
 from django.utils.translation import gettext as _
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from agents.builtins import BUILTINS
 from agents.findings import Findings, error, warning
-from agents.patterns import find_pattern_fault
 from agents.placeholders import ARGUMENT, SECRET, split_origin
+from agents.schemas import find_schema_fault
 from agents.spec import HttpCall, ToolSpec
 from agents.tools.addresses import find_address_fault
 from agents.tools.fence import BAD_PORTS, EgressFence, FenceError
@@ -23,7 +20,6 @@ from agents.tools.runner import MAX_RETRIES, MAX_TIMEOUT_S
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the vendor takes as a function's name
 LONG_TIMEOUT_S = 15.0
-MAX_SCHEMA_CHARS = 20_000
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIAL_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "x-auth-token"))
 _TOP_LEVEL_REFUSED = ("oneOf", "anyOf", "allOf", "enum", "not")  # the vendor's rule for function parameters
@@ -167,61 +163,25 @@ def _check_headers(tool: ToolSpec, http: HttpCall, field: str, secret_names: Col
 
 
 def _check_parameters(parameters: dict[str, Any], where: str) -> Findings:
-    try:
-        text = json.dumps(parameters)
-        Draft202012Validator.check_schema(parameters)
-    except (SchemaError, TypeError, ValueError, RecursionError) as fault:
-        reason = fault.message if isinstance(fault, SchemaError) else str(fault)
+    if fault := find_schema_fault(parameters):
         yield error(
-            where,
-            _("This is not a JSON Schema: %(reason)s") % {"reason": reason[:200]},
-            _("Correct it; json-schema.org, draft 2020-12."),
+            where, _("The parameters cannot be used: %(reason)s.") % {"reason": fault}, _("Correct the schema.")
         )
         return
-    if len(text) > MAX_SCHEMA_CHARS:
-        yield error(where, _("The schema is too large for a model to follow."), _("Ask for fewer things at once."))
     if parameters.get("type") != "object":
         yield error(where, _("Parameters must be one object."), _("Write type: object with properties."))
     for key in _TOP_LEVEL_REFUSED:
         if key in parameters:
             yield error(where, _("The model takes no %(key)s at the top.") % {"key": key}, _("Use plain properties."))
-    required = parameters.get("required", [])
-    for name in required:
+    for name in parameters.get("required", []):
         if name not in _properties_of(parameters):
             yield error(
                 f"{where}.required",
                 _("%(name)s is required but not described.") % {"name": name},
                 _("Add it to properties."),
             )
-    for pattern in sorted(_find_all(parameters, "pattern")):
-        if fault_text := find_pattern_fault(pattern):
-            yield error(where, _("A pattern cannot be used: %(reason)s.") % {"reason": fault_text}, _("Simplify it."))
-    for reference in sorted(_find_all(parameters, "$ref")):
-        if not reference.startswith("#"):
-            yield error(
-                where,
-                _("The schema refers to %(reference)s, which is never fetched.") % {"reference": reference[:100]},
-                _("Write it out, or refer to #/$defs."),
-            )
 
 
 def _properties_of(parameters: dict[str, Any]) -> dict[str, Any]:
     properties = parameters.get("properties")
     return properties if isinstance(properties, dict) else {}
-
-
-def _find_all(schema: object, key: str) -> set[str]:
-    """Texts under this keyword (a property of that name holds a schema, no text); for `pattern` also the names of patternProperties."""
-    found: set[str] = set()
-    if isinstance(schema, dict):
-        value = schema.get(key)
-        if isinstance(value, str):
-            found.add(value)
-        if key == "pattern" and isinstance(schema.get("patternProperties"), dict):
-            found.update(schema["patternProperties"])
-        for entry in schema.values():
-            found |= _find_all(entry, key)
-    elif isinstance(schema, list):
-        for entry in schema:
-            found |= _find_all(entry, key)
-    return found

@@ -106,9 +106,9 @@ class ToolClient:
                 if progress.hops == MAX_REDIRECTS:
                     raise ExchangeError("redirects", f"more than {MAX_REDIRECTS} redirects")
                 progress.hops += 1
-                request = self._follow(request, answer.status, location)
+                request = self.follow(request, answer.status, location)
 
-    def _follow(self, request: Request, status: int, location: str) -> Request:
+    def follow(self, request: Request, status: int, location: str) -> Request:
         """The next request, by the Fetch standard's rules (HTTP-redirect fetch), stricter where secrets are concerned."""
         try:
             target = self.fence.read_url(
@@ -119,7 +119,7 @@ class ToolClient:
         if request.target.scheme == "https" and target.scheme == "http":
             raise ExchangeError("fenced", "redirect refused: from https to http")
         headers = request.headers
-        if target.origin != request.target.origin:
+        if target.origin != request.target.origin and not _is_upgrade(request.target, target):
             headers = tuple((name, value) for name, value in headers if name.lower() not in request.private)
         method, body = request.method, request.body
         if (status in (301, 302) and method == "POST") or (status == 303 and method != "GET"):
@@ -182,6 +182,16 @@ class FencedBackend(httpcore.AsyncNetworkBackend):
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
         return await self._inner.connect_tcp(last, port, share, local_address, socket_options)
+
+
+def _is_upgrade(before: Target, after: Target) -> bool:
+    """The same host asks for https instead of http: what it may see in the clear it may see encrypted."""
+    return before.host == after.host and (before.scheme, before.port, after.scheme, after.port) == (
+        "http",
+        80,
+        "https",
+        443,
+    )
 
 
 async def _read_body(response: httpcore.Response, encoding: str) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agents.tools.client import Request
 from tests.agents.tools.bench import (
     Bench,
     answer_with,
@@ -204,6 +205,24 @@ async def test_secret_headers_stay_with_the_origin_they_were_meant_for(bench: Be
     assert {"Authorization", "X-Shop"}.isdisjoint(other.seen[0][2])
     assert other.seen[0][2]["Idempotency-Key"] == "key-1"
     assert json.loads(other.seen[0][3]) == {"order_id": "A1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keeps"),
+    [
+        ("http://x.example/", "https://x.example/", True),
+        ("http://x.example/", "http://x.example/other", True),
+        ("http://x.example:8080/", "https://x.example/", False),
+        ("http://x.example/", "https://y.example/", False),
+        ("https://x.example/", "https://sub.x.example/", False),
+    ],
+)
+async def test_an_upgrade_to_https_on_the_same_host_keeps_the_headers(
+    bench: Bench, before: str, after: str, keeps: bool
+) -> None:
+    client = bench.client()
+    request = Request("GET", client.fence.read_url(before), (("Authorization", "x"),), frozenset(("authorization",)))
+    assert (client.follow(request, 302, after).headers != ()) is keeps
 
 
 async def test_a_fourth_redirect_is_not_followed(bench: Bench) -> None:

@@ -104,9 +104,11 @@ async def test_arguments_never_choose_the_host(bench: Bench) -> None:
         ('{"order_id": "A', "not valid JSON"),
         ("[1]", "must be one JSON object"),
         ('{"order_id": NaN}', "not valid JSON"),
-        ("[" * 30000, "not valid JSON"),
-        ('{"order_id": "' + "a" * 40000 + '"}', "longer than"),
+        ("[" * 16000, "not valid JSON"),
+        ('{"order_id": "' + "a" * 17000 + '"}', "longer than"),
         ("{}", "'order_id' is a required property"),
+        ('{"order_id": "A", "more": [[' + "1," * 299 + "1]]}", "more than 300 values"),
+        ('{"order_id": "A", "more": [' + "[1]," * 299 + "1]}", "more than 300 values"),
         ('{"order_id": 7}', "order_id: 7 is not of type 'string'"),
     ],
 )
