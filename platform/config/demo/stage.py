@@ -54,7 +54,7 @@ def doubles(at: Addresses, *, cache: Path) -> list[Program]:
         ),
         Program(
             name="twilio",
-            command=python("-m", "emulators.twilio", "--port", at.port("twilio")),
+            command=python("-m", "emulators.twilio", "--port", at.port("twilio"), "--cache", str(cache)),
             is_ready=when_answering(f"{at.twilio}/_double/health"),
         ),
         Program(
