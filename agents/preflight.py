@@ -29,8 +29,9 @@ MAX_TOKENS = 16_384  # openai-realtime.md §6.1: instructions and tools together
 NEAR_MAX_SHARE = 0.8
 MAX_TOOLS = 100  # §6.1: used in practice; no published cap
 MAX_DURATION_S = 4 * 3600  # twilio.md: a call's own limit
-MIN_DURATION_S = 30
-SILENCE_RANGE_S = (2.0, 60.0)
+SHORT_DURATION_S = 30
+MIN_SILENCE_S = 0.5  # below, the ladder would talk into every pause
+SILENCE_RANGE_S = (2.0, 60.0)  # what callers find natural
 MAX_PROMPTS = 5
 MAX_SPOKEN_CHARS = 600  # about 40 s; nobody listens longer to a fixed text
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -106,27 +107,27 @@ def _check_words(spec: AgentSpec) -> Findings:
 
 
 def _check_duration(spec: AgentSpec) -> Findings:
-    if not MIN_DURATION_S <= spec.max_duration_s <= MAX_DURATION_S:
-        yield error(
-            "max_duration_s",
-            _("A call may last %(low)d seconds to 4 hours.") % {"low": MIN_DURATION_S},
-            _("Use 1800 for half an hour."),
+    if not 1 <= spec.max_duration_s <= MAX_DURATION_S:
+        yield error("max_duration_s", _("A call may last 1 second to 4 hours."), _("Use 1800 for half an hour."))
+    elif spec.max_duration_s < SHORT_DURATION_S:
+        yield warning("max_duration_s", _("Callers are cut off before they have said much."), _("Use 600 or more."))
+    if spec.wrap_up_s < 0:
+        yield error("wrap_up_s", _("A time cannot be negative."), _("Use 60."))
+    elif spec.wrap_up_s >= spec.max_duration_s:
+        yield warning(
+            "wrap_up_s", _("The agent is never told to finish before the call is cut."), _("Use 60, or less.")
         )
-    if not 0 <= spec.wrap_up_s < spec.max_duration_s:
-        yield error("wrap_up_s", _("The agent would be told to finish before it began."), _("Use 60."))
     if not spec.goodbye.strip():
         yield warning("goodbye", _("At the end of its time the call is cut without a word."), _("Write a goodbye."))
 
 
 def _check_silence(silence: SilenceLadder) -> Findings:
     low, high = SILENCE_RANGE_S
-    if not low <= silence.after_s <= high:
-        yield error(
-            "silence.after_s",
-            _("%(value)g is outside %(low)g to %(high)g seconds.")
-            % {"value": silence.after_s, "low": low, "high": high},
-            _("Use 8."),
-        )
+    values = {"value": silence.after_s, "low": low, "high": high}
+    if not MIN_SILENCE_S <= silence.after_s <= MAX_DURATION_S:  # also true for NaN
+        yield error("silence.after_s", _("%(value)g seconds cannot be waited for.") % values, _("Use 8."))
+    elif not low <= silence.after_s <= high:
+        yield warning("silence.after_s", _("%(value)g is outside %(low)g to %(high)g seconds.") % values, _("Use 8."))
     if not silence.prompts:
         yield warning("silence.prompts", _("A silent caller is hung up on without being asked."), _("Add a prompt."))
     if len(silence.prompts) > MAX_PROMPTS:
@@ -135,7 +136,7 @@ def _check_silence(silence: SilenceLadder) -> Findings:
         if not prompt.strip():
             yield error(f"silence.prompts[{index}]", _("The prompt is empty."), _("Write it or remove it."))
     if not silence.goodbye.strip():
-        yield error("silence.goodbye", _("A silent caller is hung up on without a word."), _("Write a goodbye."))
+        yield warning("silence.goodbye", _("A silent caller is hung up on without a word."), _("Write a goodbye."))
 
 
 def _check_size(spec: AgentSpec) -> Findings:

@@ -23,10 +23,10 @@ from agents.spec import MODELS, TRANSCRIBERS, VOICES, Realtime, Transcription, T
 SPEED_RANGE = (0.25, 1.5)  # §3.2
 OUTPUT_TOKENS_RANGE = (1, 4096)  # §3.2: larger only as "inf"
 SMALL_OUTPUT = 300  # tokens; §3.2: reasoning counts, a small cap can end a turn without speech
-MAX_PADDING_MS = 2_000
-SILENCE_RANGE_MS = (50, 5_000)  # below, every breath ends a turn; above, the caller thinks the line is dead
-SHORT_SILENCE_MS = 200
-MIN_POST_INSTRUCTIONS = 1_000
+MAX_PADDING_MS = 5_000
+SILENCE_RANGE_MS = (0, 10_000)  # ours: the vendor publishes none
+NATURAL_SILENCE_MS = (200, 3_000)  # below, every breath ends a turn; above, the caller thinks the line is dead
+SMALL_CONTEXT = 1_000  # tokens; less than two minutes of talk
 _LANGUAGE = re.compile(r"[a-z]{2}")  # §3.6: ISO-639-1
 
 
@@ -119,11 +119,13 @@ def _check_turns(turn: TurnDetection, path: str) -> Findings:
         )
     yield from _check_range(f"{field}.threshold", turn.threshold, 0, 1)
     yield from _check_range(f"{field}.prefix_padding_ms", turn.prefix_padding_ms, 0, MAX_PADDING_MS)
-    yield from _check_range(f"{field}.silence_duration_ms", turn.silence_duration_ms, *SILENCE_RANGE_MS)
-    if SILENCE_RANGE_MS[0] <= turn.silence_duration_ms < SHORT_SILENCE_MS:
+    low, high = SILENCE_RANGE_MS
+    if not low <= turn.silence_duration_ms <= high:
+        yield from _check_range(f"{field}.silence_duration_ms", turn.silence_duration_ms, low, high)
+    elif not NATURAL_SILENCE_MS[0] <= turn.silence_duration_ms <= NATURAL_SILENCE_MS[1]:
         yield warning(
             f"{field}.silence_duration_ms",
-            _("The agent will answer in the middle of sentences."),
+            _("The agent will answer in the middle of sentences, or long after them."),
             _("Use 400 to 700."),
         )
     if turn.create_response and not turn.interrupt_response:
@@ -183,9 +185,10 @@ def _check_truncation(realtime: Realtime) -> Findings:
     truncation = realtime.truncation
     yield from _check_range("realtime.truncation.retention_ratio", truncation.retention_ratio, 0, 1)
     window, output = CONTEXTS.get(realtime.model, CONTEXTS["gpt-realtime-2.1"])
-    yield from _check_range(  # §3.5
-        "realtime.truncation.post_instructions", truncation.post_instructions, MIN_POST_INSTRUCTIONS, window - output
-    )
+    field = "realtime.truncation.post_instructions"
+    yield from _check_range(field, truncation.post_instructions, 1, window - output)  # §3.5
+    if 1 <= truncation.post_instructions < SMALL_CONTEXT:
+        yield warning(field, _("The agent forgets what was said a minute ago."), _("Use 8000 to 20000."))
 
 
 def _check_range(field: str, value: float, low: float, high: float) -> Findings:
