@@ -6,8 +6,9 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.aftermath import carrier, recordings, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.aftermath import carrier, limits, recordings, steps, totals  # noqa: F401 # importing them registers their workers
 from calls.models import AfterStep
+from calls.services import reaping
 from tenants.models import Tenant
 from tenants.scope import every_tenant, tenant_scope
 from tenants.task import TenantTask
@@ -35,3 +36,15 @@ def sweep_after_steps() -> None:
     for step_id, tenant_id in due:
         with tenant_scope(tenants[tenant_id]):
             run_after_step.delay(str(step_id))
+
+
+@shared_task
+def reap_calls() -> None:
+    """Close calls whose end nobody reported."""
+    reaping.reap_stale_calls()
+
+
+@shared_task
+def recover_calls() -> None:
+    """Take over live calls of processes that died, hang or were cut off."""
+    reaping.recover_dead_calls()

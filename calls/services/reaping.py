@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from calls.models import Call, CallEvent, Leg
+from calls.models import Call, CallEvent, Leg, Process
 from calls.services.closing import close_call, settle_ended_call
 from calls.services.leases import DEAD_AFTER_S, is_process_dead
 from calls.services.legs import end_call_as_reported
@@ -26,6 +27,7 @@ from tenants.scope import every_tenant, tenant_scope
 log = structlog.get_logger(__name__)
 
 QUIET_S = 60  # nothing was heard of the call for so long: a dial rings 20 s, a stream arrives within 10
+FRESH_S = 2.5  # a heartbeat a second, and one may be late
 AT_MOST = 100  # a run: each is one REST request
 SETTLE_AFTER_S = 30  # the number's status callback usually comes within a second
 GIVE_UP_SETTLING_S = 900
@@ -46,6 +48,8 @@ def reap_stale_calls() -> int:
 
 def recover_dead_calls() -> int:
     """Live calls of dead processes whose carrier has not asked again: have it ask (product 7.1). How many were asked for."""
+    if not _is_store_settled() or not _has_living_process():
+        return 0
     with every_tenant(reason="a process that died held calls of any tenant"):
         late = Q(lease__process__heartbeat_at__lt=Now() - timedelta(seconds=DEAD_AFTER_S))
         stopped = Q(lease__process__stopped_at__isnull=False)
@@ -83,6 +87,20 @@ def _find_unsettled() -> list[Call]:
             .select_related("tenant")
             .order_by("ended_at")[:AT_MOST]
         )
+
+
+def _is_store_settled() -> bool:
+    """A store that has just come back shows every process as late: nobody takes over for one time-to-live (decision 5)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now() - pg_postmaster_start_time() > make_interval(secs => %s)", [2 * DEAD_AFTER_S])
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _has_living_process() -> bool:
+    """Somebody must be there to take the call; when all are late at once, it is the store that was away."""
+    fresh = Now() - timedelta(seconds=FRESH_S)
+    return Process.objects.filter(heartbeat_at__gt=fresh, stopped_at=None, stopping_at=None).exists()
 
 
 def _reap(call: Call) -> bool:
