@@ -23,6 +23,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--api-key", action="append", help="an accepted key; may be given more than once")
     parser.add_argument("--script", type=Path, help="YAML or JSON of rules")
     parser.add_argument("--cache", type=Path, help="folder for synthesised speech, may be shared")
+    parser.add_argument("--keep-audio-ms", type=int, default=60_000, help="sound kept per session and direction")
     parser.add_argument("--first-delta-ms", type=int, default=Timing().first_delta_ms)
     parser.add_argument("--speech-factor", type=float, default=Timing().speech_factor)
     return parser.parse_args()
@@ -33,6 +34,7 @@ async def run(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         cache_dir=arguments.cache,
+        recorded_audio_ms=arguments.keep_audio_ms,
         timing=Timing(first_delta_ms=arguments.first_delta_ms, speech_factor=arguments.speech_factor),
     )
     if arguments.api_key:

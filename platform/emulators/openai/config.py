@@ -59,5 +59,5 @@ class DoubleConfig:
     cache_dir: Path | None = None  # of the synthesiser; processes may share it
     unheard_text: str = ""  # transcript of audio that no registered clip explains
     recorded_audio_ms: int = 600_000  # caller audio kept per session for assertions
-    remembered_sessions: int = 1000
+    remembered_sessions: int = 200
     seed: int = 1  # of the delta lengths, so that a run can be repeated

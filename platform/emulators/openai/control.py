@@ -100,7 +100,7 @@ def _describe(session: RealtimeSession) -> JsonObject:
         "closed": session.is_closed,
         "close_code": session.record.close_code,
         "appends": session.record.append_count,
-        "audio_in_ms": measure_ms(session.audio_in),
+        "audio_in_ms": session.record.audio_in_ms,
         "truncations": [
             {
                 "item_id": truncation.item_id,

@@ -95,9 +95,7 @@ class OpenAIDouble:
         self._stopped.set()
         for task in self._warming:
             task.cancel()
-        for socket in list(self._sockets):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(socket.close(code=1001, message=b"server shutting down"), _CLOSE_WAIT_S)
+        await asyncio.gather(*(_close_for_shutdown(socket) for socket in self._sockets))
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -257,6 +255,11 @@ async def _write(request: web.Request, socket: web.WebSocketResponse, session: R
             await socket.send_frame(frame, WSMsgType.TEXT)
         except ConnectionError:  # the client is gone; the reader notices too and ends the session
             return
+
+
+async def _close_for_shutdown(socket: web.WebSocketResponse) -> None:
+    with contextlib.suppress(TimeoutError):  # a peer that does not answer is dropped with the server
+        await asyncio.wait_for(socket.close(code=1001, message=b"server shutting down"), _CLOSE_WAIT_S)
 
 
 async def _close_refused(socket: web.WebSocketResponse, refusal: RequestError | None) -> None:

@@ -30,6 +30,7 @@ class SessionRecord:
     audio_out: bytearray = field(default_factory=bytearray)  # the wire's bytes, in the output format
     truncations: list[Truncation] = field(default_factory=list)
     append_count: int = 0
+    audio_in_ms: float = 0.0  # of all sound, also what was too much to keep
     close_code: int | None = None
     _waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = field(default_factory=list)
 
@@ -39,6 +40,7 @@ class SessionRecord:
 
     def note_audio(self, mulaw: bytes) -> None:
         self.append_count += 1
+        self.audio_in_ms += len(mulaw) / MULAW_BYTES_PER_MS
         if len(self.audio_in) < self.recorded_audio_ms * MULAW_BYTES_PER_MS:
             self.audio_in += mulaw
         if self._waiters:

@@ -104,7 +104,7 @@ class ResponseRequest:
 
 
 def read_request(
-    event: JsonObject, *, session: JsonObject, model: RealtimeModel, config: DoubleConfig
+    event: JsonObject, *, session: JsonObject, model: RealtimeModel, config: DoubleConfig, spoke: bool
 ) -> ResponseRequest:
     """Raises RequestError for a `response.create` that the service refuses."""
     given = event.get("response") or {}
@@ -118,6 +118,7 @@ def read_request(
         _check_input(entry, path=f"response.input[{index}]")
     tools = session["tools"] if given.get("tools") is None else given["tools"]
     check_generation(given, tools=tools, model=model, switches=config.switches, path="response")
+    _check_voice(given, session=session, spoke=spoke)
     _check_metadata(given.get("metadata"))
     if given.get("conversation") not in (None, "auto", "none"):
         raise RequestError(
@@ -150,6 +151,16 @@ def _check_input(entry: object, *, path: str) -> None:
     check_shape(entry, ConversationItem, path=path)
     if isinstance(entry, dict):
         check_client_item(entry, path=path)
+
+
+def _check_voice(given: JsonObject, *, session: JsonObject, spoke: bool) -> None:
+    voice = ((given.get("audio") or {}).get("output") or {}).get("voice")
+    if spoke and voice not in (None, session["audio"]["output"]["voice"]):  # §3.2; the type of the field says it too
+        raise RequestError(
+            "Cannot update a conversation's voice if assistant audio is present.",
+            code="cannot_update_voice",
+            param="response.audio.output.voice",
+        )
 
 
 def _check_metadata(metadata: JsonObject | None) -> None:

@@ -6,6 +6,7 @@ It decides nothing about what is said (`planner`) and nothing about when a respo
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from emulators.openai.wire import JsonObject, make_id
 from emulators.speech import SpeechError, Synthesiser, Voice
 
 _CUT_ARGUMENTS_SHARE = 0.6
+
+logger = logging.getLogger(__name__)
 
 # §4.7: codes of a failed response and the error type they come with; other codes are their own type.
 _FAILURE_TYPES = {"rate_limit_exceeded": "rate_limit_error"}
@@ -89,6 +92,7 @@ class Response:
         loop = asyncio.get_running_loop()
         self._started_s = loop.time()
         self._task = loop.create_task(self._run(), name=self.id)
+        self._task.add_done_callback(self._take_end)
 
     def cancel(self, reason: str) -> bool:
         """Ends the response at once. False when it has not been announced yet: then it still comes (§6.3)."""
@@ -149,6 +153,12 @@ class Response:
             if not is_whole:
                 return
         self._finish("completed")
+
+    def _take_end(self, task: asyncio.Task[None]) -> None:
+        """A bug of ours is the server's fault to the client, as on the wire (§6.2), and stays visible here."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("response %s broke", self.id, exc_info=error)
+            self._host.cut(1011)
 
     async def _wait_until(self, since_start_ms: float) -> None:
         left_s = self._started_s + since_start_ms / 1000 - asyncio.get_running_loop().time()
@@ -260,8 +270,8 @@ class Response:
                 self._details["reason"] = reason
             if error is not None:
                 self._details["error"] = error
+        self._host.close_response(self)  # first: whoever hears of the end may ask for the next at once
         self.emit({"type": "response.done", "response": self.describe()})
-        self._host.close_response(self)
 
     @property
     def _spoken(self) -> Spoken:

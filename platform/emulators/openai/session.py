@@ -102,6 +102,11 @@ class RealtimeSession:
         return self.conversation.items
 
     @property
+    def is_responding(self) -> bool:
+        """Whether a response was asked for and is not done, in the conversation or out of band."""
+        return bool(self._responses)
+
+    @property
     def events(self) -> list[JsonObject]:
         return self.record.events
 
@@ -265,7 +270,7 @@ class RealtimeSession:
                 self.conversation.delete(event["item_id"])
                 self.emit({"type": "conversation.item.deleted", "item_id": event["item_id"]})
             case "response.create":
-                self._create_response(read_request(event, session=self.settings, model=self.model, config=self.config))
+                self._create_response(self._read_request(event))
             case "response.cancel":
                 self._cancel(event.get("response_id"))
             case "output_audio_buffer.clear":
@@ -377,6 +382,9 @@ class RealtimeSession:
             self._active = response
             self.ear.disarm_idle()
         response.start()
+
+    def _read_request(self, event: JsonObject) -> ResponseRequest:
+        return read_request(event, session=self.settings, model=self.model, config=self.config, spoke=self._spoke)
 
     def _cancel(self, response_id: str | None) -> None:
         response = self._responses.get(response_id) if response_id is not None else self._active

@@ -90,7 +90,9 @@ async def open_client(
     double: OpenAIDouble, *, model: str = "gpt-realtime-2.1", configured: bool = True, strict: bool = True
 ) -> AsyncIterator[Client]:
     headers = {"Authorization": "Bearer sk-emulator"}
-    async with connect(f"{double.realtime_url}?model={model}", additional_headers=headers, compression=None) as socket:
+    url = f"{double.realtime_url}?model={model}"
+    # Without a bound on unread frames: with one, `websockets` stops reading, misses the close frame and waits 10 s for it.
+    async with connect(url, additional_headers=headers, compression=None, max_queue=None) as socket:
         client = Client(socket, strict=strict)
         await client.until("session.created")
         if configured:

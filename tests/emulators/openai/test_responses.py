@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from emulators.openai.audio import InputDecoder, OutputFormat
 from emulators.openai.config import DoubleConfig, Switches, Timing
@@ -286,3 +287,26 @@ async def test_a_plain_model_has_no_phases(double: OpenAIDouble) -> None:
         done = await client.ask({"type": "response.create"}, "response.done")
     assert "phase" not in done["response"]["output"][0]
     assert "reasoning_tokens" not in done["response"]["usage"]["output_token_details"]
+
+
+async def test_the_voice_of_a_response_is_fixed_once_the_agent_has_spoken(double: OpenAIDouble) -> None:
+    """§3.2, and the docstring of the field's type."""
+    async with open_client(double) as client:
+        first = await client.ask(create(audio={"output": {"voice": "cedar"}}), "response.done")
+        assert first["response"]["audio"]["output"]["voice"] == "cedar"
+        error = await client.refused(create(audio={"output": {"voice": "cedar"}}))
+        assert (error["code"], error["param"]) == ("cannot_update_voice", "response.audio.output.voice")
+        await client.ask(create(audio={"output": {"voice": "marin"}}), "response.done")
+
+
+async def test_a_bug_in_a_response_closes_the_socket_and_is_logged(
+    double: OpenAIDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_client(double) as client:
+        double.script = None  # type: ignore[assignment]  # what a bug would leave behind
+        await client.send({"type": "response.create"})
+        with pytest.raises(ConnectionClosed) as caught:
+            await client.until("response.done")
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1011
+    assert "broke" in caplog.text
