@@ -53,8 +53,8 @@ lint: install ## Formatting, rules, types, import contracts, templates, migratio
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@if [ -n "$$(find templates -name '*.html' 2>/dev/null)" ]; then \
-		$(BIN)/djlint templates --check --quiet && $(BIN)/djlint templates --lint --quiet; fi
+	$(BIN)/djlint templates --check
+	$(BIN)/djlint templates --lint
 	$(LINT_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(LINT_ENV) $(BIN)/python manage.py render_vocabulary --check
 	$(DEPLOY_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
