@@ -65,5 +65,9 @@ class Faults:
     gaps_ms: list[tuple[int, int]] = field(default_factory=list)  # stretches of stream time that never arrive
     jitter_ms: float = 0.0  # frames wait up to this long, in order
     seed: int = 1
+    withhold_start: bool = False  # new streams never send `start`
+    media_before_start: bool = False  # new streams send a frame first
+    signatures: str = "proper"  # or "forged", "missing": of webhooks and handshakes
+    webhook_copies: int = 1  # TwiML requests sent this many times with one idempotency token; the first answer counts
     callback_copies: int = 1  # status callbacks delivered this many times
     callback_delay_s: dict[str, float] = field(default_factory=dict)  # event → delay, which reorders them

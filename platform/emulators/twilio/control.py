@@ -35,6 +35,7 @@ class ControlApi:
             web.get(f"{ROOT}/calls", self._list_calls),
             web.get(f"{ROOT}/calls/{{sid}}", self._show_call),
             web.delete(f"{ROOT}/calls/{{sid}}", self._hang_up),
+            web.post(f"{ROOT}/calls/{{sid}}/stream", self._disturb),
             web.get(f"{ROOT}/alerts", self._alerts),
             web.post(f"{ROOT}/faults", self._set_faults),
         ]
@@ -125,6 +126,21 @@ class ControlApi:
         call = self._call(request)
         call.hang_up(by="caller")
         await call.finished.wait()
+        return web.json_response(_show_inside(call))
+
+    async def _disturb(self, request: web.Request) -> web.Response:
+        """Faults of the call's newest stream: `{"cut": true}`, `{"freeze": true}`, `{"raw": "…"}`."""
+        call = self._call(request)
+        body = await _read(request, required=set(), optional={"cut", "freeze", "raw"})
+        if not call.streams:
+            raise _refuse("this call has no stream")
+        stream = call.streams[-1]
+        if "freeze" in body:
+            stream.freeze(bool(body["freeze"]))
+        if "raw" in body:
+            stream.send_raw(str(body["raw"]))
+        if body.get("cut"):
+            stream.cut()
         return web.json_response(_show_inside(call))
 
     async def _alerts(self, request: web.Request) -> web.Response:

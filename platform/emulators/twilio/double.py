@@ -105,6 +105,14 @@ class TwilioDouble:
         await caller.prepare()
         return receive_call(self.exchange, to=to, from_=from_, caller=caller, account=account)
 
+    def forget(self, call: Call) -> None:
+        """Lets go of a call that is over and of all its sound: a bench of hundreds would fill the memory."""
+        if not call.over:
+            raise ValueError(f"{call.sid} is still {call.status}")
+        self.exchange.calls.pop(call.sid, None)
+        for recording in call.recordings:
+            self.exchange.recordings.pop(recording.sid, None)
+
     async def settled(self) -> None:
         """Returns when no callback, recording or closing handshake is under way and every call is over."""
         await self.exchange.settled()

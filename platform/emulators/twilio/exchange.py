@@ -14,7 +14,7 @@ from emulators.callers import Caller
 from emulators.twilio.clock import Clock, Ticker
 from emulators.twilio.config import DoubleConfig, Faults
 from emulators.twilio.values import Account, Alert, Number, Outcome, Person, TwilioFault
-from emulators.twilio.webhooks import Cookies, Fetcher, Reply
+from emulators.twilio.webhooks import Cookies, Fetcher, Reply, make_idempotency_token
 
 if TYPE_CHECKING:
     from emulators.twilio.call import Call
@@ -119,10 +119,29 @@ class Exchange:
         account: Account,
         cookies: Cookies,
         note: Callable[..., None],
+        copies: int = 1,
     ) -> Reply:
-        return await self.fetcher.fetch(
-            url, method=method, params=params, token=account.auth_token, cookies=cookies, note=note
-        )
+        idempotency_token = make_idempotency_token()
+
+        async def fetch_once() -> Reply:
+            return await self.fetcher.fetch(
+                url,
+                method=method,
+                params=params,
+                token=self.signing_token(account),
+                cookies=cookies,
+                note=note,
+                idempotency_token=idempotency_token,
+            )
+
+        replies = [await fetch_once() for _ in range(copies)]
+        return replies[0]
+
+    def signing_token(self, account: Account) -> str | None:
+        """The account's own (§3.4: primary) token, unless a fault was ordered; None is no signature at all."""
+        if self.faults.signatures == "missing":
+            return None
+        return account.auth_token if self.faults.signatures == "proper" else f"not-{account.auth_token}"
 
     def notify(self, call: Call, url: str, *, method: str, params: Mapping[str, str], event: str) -> None:
         """Sends a callback whose answer does not matter; those of one call in order unless a fault delays one."""

@@ -89,6 +89,7 @@ async def fetch(call: Call, url: str, *, method: str, params: dict[str, str]) ->
         account=call.account,
         cookies=call.cookies,
         note=call.note,
+        copies=call.exchange.faults.webhook_copies,
     )
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from emulators.twilio.clock import FRAME_SAMPLES, SAMPLES_PER_MS
 from emulators.twilio.delay_line import DelayLine
-from emulators.twilio.leg import Frame
+from emulators.twilio.leg import SILENT_FRAME, Frame
 from emulators.twilio.media_messages import Malformed, MarkWanted, Media, read_message
 from emulators.twilio.media_socket import MAX_BACKLOG_BYTES, MediaSocket, check_stream_url
 from emulators.twilio.playout import Mark
@@ -79,6 +79,7 @@ class MediaStream:
         self._limit = int(config.stream_buffer_s * 1000 * SAMPLES_PER_MS)
         self._tail = int(config.clear_tail_ms * SAMPLES_PER_MS)
         self._stopped = False
+        self._frozen = False
         self._first_position: int | None = None
         self._watches: list[_Watch] = []
         before, after = f'","streamSid":"{self.sid}"', ""
@@ -107,10 +108,7 @@ class MediaStream:
                     )
             socket = MediaSocket(
                 url,
-                headers={
-                    "X-Twilio-Signature": sign_url(url, token=call.account.auth_token),  # §1.3
-                    "User-Agent": "Twilio.TmeWs/1.0",
-                },
+                headers=self._sign(url),
                 on_text=self._incoming.push,
             )
             self._socket = socket
@@ -125,6 +123,26 @@ class MediaStream:
         call.note("stream-started", sid=self.sid, url=url)
         self._report("stream-started")
         self._send({"event": "connected", "protocol": "Call", "version": "1.0.0"})  # §1.4: no sequenceNumber
+        if self._exchange.faults.media_before_start:
+            self.send_frame(self.order.tracks[0], self.started_at + FRAME_SAMPLES, SILENT_FRAME)
+        if not self._exchange.faults.withhold_start:
+            self._send_start()
+        for track in self.order.tracks:
+            watch = _Watch(self, track)
+            self._watches.append(watch)
+            (call.leg.listeners if track == "inbound" else call.leg.watchers).append(watch)
+        if self.order.bidirectional:
+            call.digit_listeners.append(self._on_digit)
+        return True
+
+    def _sign(self, url: str) -> dict[str, str]:
+        """§1.3: the URL alone, byte for byte."""
+        token = self._exchange.signing_token(self.call.account)
+        headers = {"User-Agent": "Twilio.TmeWs/1.0"}
+        return headers if token is None else headers | {"X-Twilio-Signature": sign_url(url, token=token)}
+
+    def _send_start(self) -> None:
+        call = self.call
         self._send(
             {
                 "event": "start",
@@ -140,13 +158,22 @@ class MediaStream:
                 },
             }
         )
-        for track in self.order.tracks:
-            watch = _Watch(self, track)
-            self._watches.append(watch)
-            (call.leg.listeners if track == "inbound" else call.leg.watchers).append(watch)
-        if self.order.bidirectional:
-            call.digit_listeners.append(self._on_digit)
-        return True
+
+    # -- faults of one stream ------------------------------------------------------
+
+    def send_raw(self, text: str) -> None:
+        """Anything at all, in order with the other messages."""
+        self._outgoing.push(text)
+
+    def freeze(self, frozen: bool = True) -> None:
+        """No frames from here on, while the socket stays open."""
+        self._frozen = frozen
+
+    def cut(self) -> None:
+        """The network between is gone: no `stop`, no closing handshake; the call goes on with the next verb."""
+        if self._socket is not None:
+            self.call.note("stream-cut", sid=self.sid)
+            self._socket.abort()
 
     async def closed(self) -> None:
         """Returns when the server closed the socket or is gone; the reason is alerted here."""
@@ -214,7 +241,7 @@ class MediaStream:
 
     def send_frame(self, track: str, position: int, frame: Frame) -> None:
         socket = self._socket
-        if socket is None or self._stopped:
+        if socket is None or self._stopped or self._frozen:
             return
         if self._first_position is None:
             self._first_position = position - FRAME_SAMPLES

@@ -108,6 +108,10 @@ def resolve_url(base: str | None, url: str) -> str:
     return urljoin(base, url)
 
 
+def make_idempotency_token() -> str:
+    return str(uuid.uuid4())  # the same across the retries of one webhook, §3.3
+
+
 class _Attempt(Exception):
     """One try failed; `reason` is the word of the retry policy it belongs to."""
 
@@ -143,14 +147,15 @@ class Fetcher:
         *,
         method: str,
         params: Mapping[str, str],
-        token: str,
+        token: str | None,
         cookies: Cookies,
         note: Callable[..., None],
+        idempotency_token: str | None = None,
     ) -> Reply:
-        """Raises TwilioFault with the code of §13 when no 2xx came within the limits."""
+        """Raises TwilioFault with the code of §13 when no 2xx came within the limits. No token, no signature."""
         bare, overrides = split_overrides(url)
         check_url(bare)
-        idempotency_token = str(uuid.uuid4())  # the same across the retries of one webhook, §3.3
+        idempotency_token = idempotency_token or make_idempotency_token()
         deadline = time.monotonic() + min(overrides.tt / 1000, self._limit_s)
         attempt = 0
         while True:
@@ -201,7 +206,7 @@ class Fetcher:
         *,
         method: str,
         params: Mapping[str, str],
-        token: str,
+        token: str | None,
         cookies: Cookies,
         overrides: Overrides,
         idempotency_token: str,
@@ -237,7 +242,7 @@ class Fetcher:
         *,
         method: str,
         params: Mapping[str, str],
-        token: str,
+        token: str | None,
         cookies: Cookies,
         overrides: Overrides,
         idempotency_token: str,
@@ -247,10 +252,9 @@ class Fetcher:
             raise RuntimeError("the fetcher is not open")
         if method == "GET":
             url += ("&" if "?" in url else "?") + urlencode(params)
-        headers = {
-            "X-Twilio-Signature": sign_request(url, params, method=method, token=token),
-            "I-Twilio-Idempotency-Token": idempotency_token,
-        }
+        headers = {"I-Twilio-Idempotency-Token": idempotency_token}
+        if token is not None:
+            headers["X-Twilio-Signature"] = sign_request(url, params, method=method, token=token)
         if cookie := cookies.header(url):
             headers["Cookie"] = cookie
         data = None

@@ -114,3 +114,16 @@ async def test_trimmed_recording_begins_with_the_first_voice(product: Product, d
     assert VOICE[:7000] in said
     assert len(said) <= len(VOICE) + 320
     assert recording.duration_s == 1
+
+
+async def test_finished_call_can_be_forgotten_with_its_sound(product: Product, double: TwilioDouble) -> None:
+    product.answer("/voice", '<Pause length="2"/><Pause length="2"/>')
+    call = await double.ring(to=NUMBER)
+    with pytest.raises(ValueError, match="still"):
+        double.forget(call)
+    await call.wait_for("answered")
+    begin_recording(call, RecordingOrder("StartCallRecordingAPI"))
+    await call.ended()
+    double.forget(call)
+    assert double.calls == {}
+    assert double.exchange.recordings == {}

@@ -543,3 +543,91 @@ async def test_slow_reader_loses_frames_and_31930_is_reported(product: Product, 
     await call.ended()
     assert codes(double) == [31930]
     assert call.streams[0].breaches.dropped_frames > 0
+
+
+async def test_start_can_be_withheld(product: Product, double: TwilioDouble) -> None:
+    double.faults.withhold_start = True
+
+    async def talk(peer: Peer) -> None:
+        await peer.until("media")
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert [message["event"] for message in product.peers[0].received] == ["connected", "media"]
+
+
+async def test_media_can_come_before_start(product: Product, double: TwilioDouble) -> None:
+    double.faults.media_before_start = True
+
+    async def talk(peer: Peer) -> None:
+        await peer.until("start")
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert [message["event"] for message in product.peers[0].received] == ["connected", "media", "start"]
+
+
+async def test_cut_network_is_31921_and_the_next_verb_runs(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.collect()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product, "<Redirect>/resume</Redirect>"))
+    product.answer("/resume", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.wait_for("stream-started")
+    call.streams[0].cut()
+    await call.ended()
+    assert codes(double) == [31921]
+    assert len(product.hits_of("/resume")) == 1
+    assert "stop" not in [message["event"] for message in product.peers[0].received]
+
+
+async def test_frozen_stream_keeps_its_socket_and_sends_nothing(product: Product, double: TwilioDouble) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.collect()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.wait_for("stream-started")
+    stream = call.streams[0]
+    stream.freeze()
+    sent = stream.frames_sent
+    stream.send_raw('{"event":"sneeze"}')
+    await double.exchange.clock.sleep(1.0)
+    assert stream.frames_sent == sent
+    assert stream.running
+    call.hang_up(by="caller")
+    await double.settled()
+    assert {"event": "sneeze"} in product.peers[0].received
+
+
+@pytest.mark.parametrize("signatures", ["forged", "missing"])
+async def test_signature_can_be_wrong_or_absent(product: Product, double: TwilioDouble, signatures: str) -> None:
+    double.faults.signatures = signatures
+
+    async def talk(peer: Peer) -> None:
+        await peer.start()
+
+    product.socket("/media/t1/abc", talk)
+    product.answer("/voice", connect(product))
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert not product.hits[0].signed
+    assert not product.peers[0].signed
+    assert ("X-Twilio-Signature" in product.hits[0].headers) is (signatures == "forged")
+
+
+async def test_webhook_can_arrive_twice_with_one_idempotency_token(product: Product, double: TwilioDouble) -> None:
+    double.faults.webhook_copies = 2
+    product.answer("/voice", "<Say>First</Say>", "<Say>Second</Say>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    first, second = product.hits
+    assert first.headers["I-Twilio-Idempotency-Token"] == second.headers["I-Twilio-Idempotency-Token"]
+    assert [entry.detail["text"] for entry in call.entries("say")] == ["First"]
