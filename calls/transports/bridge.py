@@ -18,14 +18,15 @@ import structlog
 
 from calls.session import commands as do
 from calls.session import events as ev
-from calls.session.events import MULAW_BYTES_PER_MS, Event
+from calls.session.events import Event
 from calls.session.flight import FlightWriter
 from calls.transports.carrier_writer import CarrierWriter
+from calls.transports.ear import Ear, Hook
 from calls.transports.model_socket import ModelOpenError, ModelSocket, cause_of_close
 from calls.transports.ports import Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
 from calls.vocabulary import Cause, EventKind, Fault, ToolStatus
 from calls.wire import media_streams as wire
-from calls.wire.continuity import STALL_AFTER_MS, InputClock
+from calls.wire.continuity import STALL_AFTER_MS
 from calls.wire.errors import WireError
 from calls.wire.realtime import AudioDelta, Reader, Unknown
 from calls.wire.realtime_session import describe_hand_off, encode, encode_update
@@ -33,8 +34,6 @@ from calls.wire.tones import make_tones
 
 log = structlog.get_logger(__name__)
 
-EARLY_AUDIO_BYTES = 10_000 * MULAW_BYTES_PER_MS  # openai-realtime.md §7.5: buffer early caller audio, cap 5–10 s
-REPORT_BYTES = 1_000 * MULAW_BYTES_PER_MS  # the session hears of caller audio about once a second
 DEAD_STREAM_S = 10.0  # §7.1 fills gaps up to 10 s; beyond it the stream is gone (twilio.md §1.6: audio keeps it busy)
 DISPOSITION_S = 0.25  # product 5.4.2: the one wait for the database that a call allows
 REDIRECT_S = 10.0  # the telephony gateway's own limit (TWILIO_TIMEOUT_S)
@@ -43,9 +42,6 @@ LINGER_S = 2.0  # after a hang-up a session may still be told of the last words;
 TOOL_GRACE_S = 5.0  # over time-out × attempts: the runner answers for itself long before
 CLOSED_BY_US = 1000  # RFC 6455 §7.4.1
 MAX_NOTES = 20  # of a peer that talks nonsense all day, the record keeps the first
-
-Hook = Callable[[str, bytes | str], None]
-"""Called with the direction (`in`, `out`) and the raw frame."""
 
 
 class Bridge:
@@ -101,12 +97,7 @@ class Bridge:
         self._secret_keys: list[str] = []  # never leaves this object but into a tool's request (product 4.5)
         self._sealed: dict[str, str] = {}
 
-        self._input = InputClock()
-        self._early: deque[bytes] = deque()
-        self._early_sizes: deque[int] = deque()
-        self._early_bytes = 0
-        self._early_dropped_ms = 0
-        self._unreported_bytes = 0
+        self._ear = Ear(stream_sid, deliver=self.deliver, hooks=self.on_model_event)
         self._last_frame = self._born
         self._stall_watch: asyncio.TimerHandle | None = None
 
@@ -221,7 +212,8 @@ class Bridge:
                 else:
                     self._hear_control(frame)
             if chunk is not None:
-                self._hear_audio(chunk)
+                self._last_frame = self._loop.time()
+                self._ear.hear(chunk)
         except WireError as error:
             self._note(EventKind.PEER_ERROR, peer="carrier", detail=error.reason[:200])
 
@@ -247,39 +239,6 @@ class Bridge:
                 self._secret_keys.append(key)
             key = masked
         self.deliver(ev.DigitPressed(key))
-
-    def _hear_audio(self, chunk: wire.Chunk) -> None:
-        if chunk.stream_sid != self._stream_sid:
-            raise WireError("carrier frame: audio of another stream")
-        self._last_frame = self._loop.time()
-        gap_ms = self._input.fill_before(chunk.timestamp_ms, duration_ms=chunk.size // MULAW_BYTES_PER_MS)
-        if gap_ms:
-            self._pass_audio(wire.make_silence(gap_ms), gap_ms * MULAW_BYTES_PER_MS)
-        self._pass_audio(chunk.append, chunk.size)
-
-    def _pass_audio(self, append: bytes, size: int) -> None:
-        if self._model is None:
-            self._keep_early(append, size)
-            return
-        if self.on_model_event:
-            for hook in self.on_model_event:
-                hook("out", append)
-        self._model.send_audio(append)
-        self._unreported_bytes += size
-        if self._unreported_bytes >= REPORT_BYTES:
-            ms, self._unreported_bytes = divmod(self._unreported_bytes, MULAW_BYTES_PER_MS)
-            self.deliver(ev.CallerAudio(ms))
-
-    def _keep_early(self, append: bytes, size: int) -> None:
-        """Audio before the model listens waits in order; of more than the cap, the oldest is dropped and counted."""
-        self._early.append(append)
-        self._early_sizes.append(size)
-        self._early_bytes += size
-        while self._early_bytes > EARLY_AUDIO_BYTES:
-            self._early.popleft()
-            dropped = self._early_sizes.popleft()
-            self._early_bytes -= dropped
-            self._early_dropped_ms += dropped // MULAW_BYTES_PER_MS
 
     def _lose_carrier(self, code: int) -> None:
         if self._carrier_gone or self._over.is_set():
@@ -310,17 +269,13 @@ class Bridge:
         """While the caller speaks: frames that stop would hide the end of speech from the model."""
         now = self._loop.time()
         quiet_ms = (now - self._last_frame) * 1000
-        if quiet_ms >= STALL_AFTER_MS and self._model is not None:
-            fill_ms = self._input.fill_stall()
-            if fill_ms:
-                self._pass_audio(wire.make_silence(fill_ms), fill_ms * MULAW_BYTES_PER_MS)
+        self._ear.fill_stall(quiet_ms)
         wait_ms = STALL_AFTER_MS - quiet_ms if quiet_ms < STALL_AFTER_MS else STALL_AFTER_MS
         self._stall_watch = self._loop.call_later(wait_ms / 1000, self._watch_stall)
 
     def _note_dropped_audio(self) -> None:
-        dropped = 0 if self._model is None else self._model.dropped_frames
-        if dropped or self._early_dropped_ms:
-            self._note(EventKind.AUDIO_DROPPED, frames=dropped, early_ms=self._early_dropped_ms)
+        if self._ear.dropped_ms:
+            self._note(EventKind.AUDIO_DROPPED, ms=self._ear.dropped_ms)
 
     # --- the model ------------------------------------------------------------------------------------------------
 
@@ -346,17 +301,9 @@ class Bridge:
             old.detach()
             self._spawn(old.close())
         self._model_reader = Reader()
-        self._flush_early(socket)
+        self._ear.connect(socket)
         self.deliver(ev.ModelReady(socket.session_id, spec.realtime.model))
         socket.attach(self.hear_model, self._lose_model)
-
-    def _flush_early(self, socket: ModelSocket) -> None:
-        for append in self._early:
-            socket.send_audio(append)
-        self._unreported_bytes += self._early_bytes
-        self._early.clear()
-        self._early_sizes.clear()
-        self._early_bytes = 0
 
     def hear_model(self, raw: bytes) -> None:
         """One server event."""
@@ -395,9 +342,8 @@ class Bridge:
             self._stall_watch = None
 
     def _lose_model(self, code: int, reason: str) -> None:
-        model, self._model = self._model, None
-        if model is not None:
-            self._early_dropped_ms += model.dropped_frames * 20
+        self._model = None
+        self._ear.disconnect()
         self.deliver(ev.ModelLost(cause_of_close(code), code, reason[:500]))
 
     def _send_model(self, event: bytes) -> None:
