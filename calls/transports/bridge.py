@@ -64,6 +64,8 @@ class Bridge:
         self.on_carrier_frame: list[Hook] = []
         self.on_model_event: list[Hook] = []
         self.greeting_latency_ms: int | None = None
+        self.caller_hung_up = False
+        self.ending: tuple[str, str] = ("", "")  # reason and fault, once the session said so
         self._session = session
         self._stream_sid = stream_sid
         self._carrier = carrier
@@ -225,7 +227,7 @@ class Bridge:
             case wire.Dtmf():
                 self._hear_key(wire.read_digit(frame))
             case wire.Stop():
-                self._carrier_gone = True
+                self._carrier_gone = self.caller_hung_up = True
                 self.deliver(ev.CallerHungUp())
                 self._loop.call_later(LINGER_S, self._over.set)
             case _:
@@ -393,7 +395,9 @@ class Bridge:
     async def _record_call(self) -> None:
         try:
             async with asyncio.timeout(RECORDING_S):
-                sid = await self._desk.start_recording(self.call)
+                resume = self.call.plan.resume
+                offset_ms = round(self._now_ms()) + (resume.elapsed_ms if resume else 0)
+                sid = await self._desk.start_recording(self.call, offset_ms=offset_ms)
         except (
             Exception
         ) as error:  # whatever the carrier or the store says: the call goes on unrecorded, and the record says so
@@ -495,6 +499,7 @@ class Bridge:
             self._over.set()
 
     def _finish(self, command: do.Finish) -> None:
+        self.ending = (command.reason, command.fault)
         log.info("call_session_ended", reason=command.reason, fault=command.fault)
         if not self._leaving:
             self._over.set()

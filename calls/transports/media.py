@@ -39,11 +39,11 @@ class House(Protocol):
     async def check_handshake(self, ref: str, *, path: str, signature: str) -> bool:
         """Whether the carrier signed this very address with the token of the account that owns the call."""
 
-    async def admit(self, ref: str, start: Start, *, process: MediaProcess) -> LiveCall | None:
+    async def admit(self, ref: str, start: Start) -> LiveCall | None:
         """Use up the ticket, take the lease, read the plan. None when the ticket does not hold."""
 
-    async def release(self, call: LiveCall) -> None:
-        """The bridge is done: give the lease back."""
+    def release(self, call: LiveCall, *, reason: str, fault: str, is_over: bool) -> None:
+        """The bridge is done: give the lease back, soon. `is_over`: the carrier said that the caller is gone."""
 
     @property
     def desk(self) -> Desk: ...
@@ -124,7 +124,7 @@ class MediaStreams:
             raise Refused(f"media format {start.start.media_format}")
         try:
             async with asyncio.timeout(ADMIT_S):
-                call = await self._house.admit(self._ref, start, process=process)
+                call = await self._house.admit(self._ref, start)
         except TimeoutError as error:
             raise Refused("the store is away", code=CLOSE_TRY_LATER) from error
         if call is None:
@@ -151,7 +151,8 @@ class MediaStreams:
                 await bridge.run(self._receive)
         finally:
             process.release(bridge)
-            await self._house.release(call)
+            reason, fault = bridge.ending
+            self._house.release(call, reason=reason, fault=fault, is_over=bridge.caller_hung_up)
             log.info("stream_ended")
 
     async def _await_start(self) -> Start:

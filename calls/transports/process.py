@@ -7,9 +7,10 @@ The heartbeat is one row a second by the database's clock, plus an advisory lock
 from __future__ import annotations
 
 import asyncio
-import secrets
+import contextlib
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,14 +19,15 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
+from agents.spec import AgentSpec
 from calls.models import Process
+from calls.services import leases, processes
 from calls.session.events import MoveRequested
 from calls.transports.ledger_hook import price_batch
 from calls.transports.live import LivePublisher
 from calls.transports.prepared import PreparedModels
 from calls.transports.prepared import prepared_models as the_prepared_models
 from calls.transports.writer import Writer
-from tenants.ids import new_id
 
 if TYPE_CHECKING:
     from calls.transports.bridge import Bridge
@@ -34,19 +36,20 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 1.0  # decision 5
 LOOP_ALIVE_S = 5.0  # a loop that did not turn for this long is not alive, whatever this thread says
-ANY_PROCESS = "any"  # stands in a stream's path when no process is preferred
+ALONE_S = 25.0  # before the deadline a lonely process moves its calls anyway: a session's own bound for that is 20 s (plan.Limits)
 
 
 class MediaProcess:
     """One a process. `start` on the loop that serves streams; `drain` and `stop` when asked to go."""
 
     def __init__(self, prepared_models: PreparedModels = the_prepared_models) -> None:
-        self.id: UUID = new_id()
-        self.name = secrets.token_hex(4)
+        self.name = processes.current_name()
         self.prepared_models = prepared_models
         self.writer = Writer(settings.DATA_DIR / "spool", self.name, on_batch=(price_batch,))
         self.live = LivePublisher()
         self.draining = False
+        self._id: UUID | None = None
+        self._has_successor = False
         self._bridges: dict[UUID, Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty = asyncio.Event()
@@ -62,11 +65,6 @@ class MediaProcess:
         return self._loop is not None and not self.draining
 
     @property
-    def stream_name(self) -> str:
-        """What stands in the path of a stream that this process asks for."""
-        return self.name if self.is_ready else ANY_PROCESS
-
-    @property
     def live_calls(self) -> int:
         return len(self._bridges)
 
@@ -76,6 +74,7 @@ class MediaProcess:
             return
         self._loop = asyncio.get_running_loop()
         self.prepared_models.bind()
+        processes.on_call_opened(self._prepare)
         self.writer.start()
         self.live.start()
         self._empty.set()
@@ -89,11 +88,13 @@ class MediaProcess:
             return True
         return await asyncio.to_thread(self._registered.wait, timeout_s)
 
+    def _prepare(self, call_ref: str, agent: AgentSpec, caller: str) -> None:
+        """Called by the webhook's thread while the carrier still reads our document (product 5.1.1)."""
+        self.prepared_models.prepare(call_ref, agent, end_user=caller)
+
     def hold(self, bridge: Bridge) -> None:
         self._bridges[bridge.call.call_id] = bridge
         self._empty.clear()
-        if self.draining:  # it was admitted a moment before
-            bridge.deliver(MoveRequested())
 
     def release(self, bridge: Bridge) -> None:
         if self._bridges.get(bridge.call.call_id) is bridge:
@@ -105,24 +106,34 @@ class MediaProcess:
         return self._bridges.get(call_id)
 
     async def drain(self, *, timeout_s: float) -> bool:
-        """No new calls; live ones move at their next silence (product 7.3). True when all are gone in time."""
+        """No new calls; live ones move at their next silence once another process is there to take them (product 7.3).
+
+        A process that is alone lets its calls go on and waits for a successor, until the deadline is near. True when all are gone.
+        """
         self.draining = True
+        processes.on_call_opened(None)
         log.info("draining", live_calls=len(self._bridges))
-        for bridge in list(self._bridges.values()):
-            bridge.deliver(MoveRequested())
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
-        except TimeoutError:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        moved = False
+        while self._bridges and loop.time() < deadline:
+            if not moved and (self._has_successor or loop.time() > deadline - ALONE_S):
+                moved = True
+                for bridge in list(self._bridges.values()):
+                    bridge.deliver(MoveRequested())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(HEARTBEAT_S / 2, max(deadline - loop.time(), 0.01))):
+                    await self._empty.wait()
+        if self._bridges:
             log.error("drain_deadline", live_calls=len(self._bridges))
-            return False
-        return True
+        return not self._bridges
 
     async def stop(self) -> None:
         """After the last call: everything on record, the row says goodbye."""
         self.draining = True
         if self._ticker is not None:
             self._ticker.cancel()
+        processes.on_call_opened(None)
         await self.prepared_models.close()
         await self.live.stop()
         await asyncio.to_thread(self.writer.stop)
@@ -151,30 +162,31 @@ class MediaProcess:
                 log.error("event_loop_stalled")
                 continue
             try:
+                process_id = self._id = processes.register_process(kind)
                 if not locked:
-                    Process.objects.get_or_create(id=self.id, defaults={"name": self.name, "kind": kind})
-                    with connection.cursor() as cursor:
-                        cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(self.id)])
-                    locked = True
+                    locked = leases.hold_process_lock(process_id)
                     self._registered.set()
-                Process.objects.filter(id=self.id).update(
-                    heartbeat_at=Now(), **({"stopping_at": Now()} if self.draining else {})
-                )
+                processes.heartbeat(process_id)
+                if self.draining:
+                    processes.mark_stopping(process_id)
+                    self._has_successor = _find_others(process_id)
             except DatabaseError as error:
                 log.warning("heartbeat_missed", detail=str(error)[:200])
                 connection.close()
                 locked = False
-                self._stopping.wait(HEARTBEAT_S / 2)
         try:
-            Process.objects.filter(id=self.id).update(stopped_at=Now())
+            if self._id is not None:
+                processes.mark_stopped(self._id)
         except DatabaseError:
             log.warning("goodbye_not_written")
         connection.close()
 
 
-def lock_key(process_id: UUID) -> int:
-    """The advisory lock of a process: a signed 64-bit number, as PostgreSQL wants it."""
-    return int.from_bytes(process_id.bytes[-8:], "big", signed=True)
+def _find_others(process_id: UUID) -> bool:
+    """Whether a call that leaves here finds another process: one whose heart beats and that is not stopping itself."""
+    fresh = Now() - timedelta(seconds=leases.DEAD_AFTER_S)
+    others = Process.objects.filter(heartbeat_at__gt=fresh, stopping_at=None, stopped_at=None).exclude(pk=process_id)
+    return others.exists()
 
 
 _current: MediaProcess | None = None

@@ -16,10 +16,17 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402 # rows are importable only now
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
+from calls.transports.routes import websocket_urlpatterns  # noqa: E402
 from dashboard import live  # noqa: E402
 
 # Sockets of browsers carry a session and must come from our own pages; sockets of carriers carry a signature instead.
 dashboard_sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(live.routes)))
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": dashboard_sockets})
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", dashboard_sockets)]),
+    }
+)

@@ -319,5 +319,7 @@ LOGGING = {
         "daphne": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        "picows": {"level": "WARNING"},
+        "uvicorn.access": {"level": "WARNING"},
     },
 }

@@ -146,7 +146,7 @@ class Clerk:
     async def redirect(self, call: LiveCall, leave: Leave) -> None:
         self.redirected.append(leave)
 
-    async def start_recording(self, call: LiveCall) -> str:
+    async def start_recording(self, call: LiveCall, *, offset_ms: int) -> str:
         if isinstance(self.recording, Exception):
             raise self.recording
         return self.recording

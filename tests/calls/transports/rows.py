@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import secrets
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
+from django.db import connections
 from django.utils import timezone
 
 from agents.spec import AgentSpec
@@ -13,6 +18,25 @@ from calls.transports.ports import LiveCall
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.calls.transports.doubles import make_agent
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_thread(question: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """For tests on the loop: ask the database in a thread, and leave no connection behind."""
+
+    @functools.wraps(question)
+    async def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        def answer() -> T:
+            try:
+                return question(*args, **kwargs)
+            finally:
+                connections.close_all()
+
+        return await asyncio.to_thread(answer)
+
+    return ask
 
 
 def make_live_call(*agents: AgentSpec, slug: str = "acme") -> LiveCall:

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from calls.transports import media
 from calls.transports.media import MediaStreams
 from calls.transports.ports import Desk, LiveCall, Redeem, Tools
-from calls.transports.process import MediaProcess, current_process
+from calls.transports.process import current_process
 from calls.wire.media_streams import Start
 from config.management.commands.run_media import make_config
 from emulators.openai.double import OpenAIDouble
@@ -57,13 +57,14 @@ class Lodge:
         self.path = path
         return signature == "good"
 
-    async def admit(self, ref: str, start: Start, *, process: MediaProcess) -> LiveCall | None:
+    async def admit(self, ref: str, start: Start) -> LiveCall | None:
         if start.start.custom_parameters.get("ticket") != "good":
             return None
         self.admitted.append(ref)
         return make_call(ref=ref)
 
-    async def release(self, call: LiveCall) -> None:
+    def release(self, call: LiveCall, *, reason: str, fault: str, is_over: bool) -> None:
+        self.is_over = is_over
         self.released.set()
 
     @property

@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ class MediaServer(uvicorn.Server):
     """uvicorn with our own idea of stopping."""
 
     async def _serve(self, sockets: Any = None) -> None:
+        from calls.transports.house import close_house
         from calls.transports.process import current_process
 
         loop = asyncio.get_running_loop()
@@ -71,6 +73,7 @@ class MediaServer(uvicorn.Server):
         try:
             await super()._serve(sockets)
         finally:
+            await close_house()
             await process.stop()
             log.info("media_process_stopped", process=process.name)
 
@@ -86,7 +89,13 @@ class MediaServer(uvicorn.Server):
         self._drainer = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
+        """Stop listening first: new calls go elsewhere, and a successor may take the port at once. Open streams go on."""
         from calls.transports.process import current_process
 
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, WebSocketsSansIOProtocol):
+                connection.shutdown()  # an idle keep-alive connection closes, a busy one after its answer
         await current_process().drain(timeout_s=settings.MEDIA_DRAIN_SECONDS)
         self.should_exit = True
