@@ -44,6 +44,7 @@ class MediaProcess:
 
     def __init__(self, prepared_models: PreparedModels = the_prepared_models) -> None:
         self.name = processes.current_name()
+        self.kind = ""
         self.prepared_models = prepared_models
         self.writer = Writer(settings.DATA_DIR / "spool", self.name, on_batch=(price_batch,))
         self.live = LivePublisher()
@@ -73,6 +74,7 @@ class MediaProcess:
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
+        self.kind = kind
         self.prepared_models.bind()
         processes.on_call_opened(self._prepare)
         self.writer.start()

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from django.urls import URLPattern, re_path
 
+from calls.transports.carrier_writer import Send
 from calls.transports.house import current_house
-from calls.transports.media import MediaStreams
+from calls.transports.media import MediaStreams, Receive
+from calls.transports.process import current_process
+
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+
+def outside_media(application: Application) -> Any:
+    """The application, but not in a media process: its database work would share one thread with the calls' (decision 4).
+
+    An ASGI application stands where Django's `re_path` expects a view, hence the type.
+    """
+
+    async def refuse_or_serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if current_process().kind == "media":
+            await send({"type": "websocket.close"})
+        else:
+            await application(scope, receive, send)
+
+    return refuse_or_serve
+
 
 # The process's name is a preference for a balancer; any process may serve any stream (product 5.1.1).
 websocket_urlpatterns: list[URLPattern] = [

@@ -18,7 +18,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-from calls.transports.routes import websocket_urlpatterns  # noqa: E402
+from calls.transports.routes import outside_media, websocket_urlpatterns  # noqa: E402
 from dashboard import live  # noqa: E402
 
 # Sockets of browsers carry a session and must come from our own pages; sockets of carriers carry a signature instead.
@@ -27,6 +27,6 @@ dashboard_sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(li
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", dashboard_sockets)]),
+        "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", outside_media(dashboard_sockets))]),
     }
 )

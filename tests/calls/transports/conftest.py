@@ -51,7 +51,9 @@ async def models(model: OpenAIDouble) -> AsyncIterator[PreparedModels]:
 
 
 @pytest.fixture
-async def served(redis_url: str, transactional_db: None, settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
+async def served(
+    model: OpenAIDouble, redis_url: str, transactional_db: None, settings: Settings, tmp_path: Path
+) -> AsyncIterator[str]:
     """The whole application under uvicorn, as `run_media` sets it up; its address."""
     from config.asgi import application
 
