@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def read_office(*, tools_url: str) -> dict[str, Any]:
         for tool in tenant["tools"]:
             tool["url"] = tool["url"].replace("{tools}", tools_url)
     return data
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`first_voice_ms`: when the caller first heard a voice, on the call's clock; None before."""
+
+    status: str
+    first_voice_ms: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("completed", "busy", "failed", "no-answer", "canceled")
 
 
 class Doubles:
@@ -98,12 +111,12 @@ class Doubles:
         sid: str = self._post(self._twilio, "/calls", {"to": NUMBER, "from": CALLER, "script": list(steps)})["sid"]
         return sid
 
-    def status_of(self, sid: str) -> str:
-        """The carrier's word for the call."""
+    def look_at(self, sid: str) -> Seen:
+        """The call as the carrier and the caller's ear have it now."""
         answer = self._twilio.get(f"/calls/{sid}")
         answer.raise_for_status()
-        status: str = answer.json()["call"]["status"]
-        return status
+        found = answer.json()
+        return Seen(status=found["call"]["status"], first_voice_ms=found["first_voice_ms"])
 
     def alerts(self) -> list[dict[str, Any]]:
         """What the carrier found wrong with our TwiML or messages."""

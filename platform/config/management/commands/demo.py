@@ -54,7 +54,7 @@ class Command(BaseCommand):
                     person=entry["numbers"][0]["person"]["e164"],
                 )
                 self.stdout.write(f"Ringing {scene.NUMBER} …")
-                self._ring(processes, doubles, options["say"], slug=entry["slug"])
+                self._ring(processes, doubles, options["say"], slug=entry["slug"], began=began)
                 member = entry["members"][0]
                 self.stdout.write(f"READY {addresses.web}/ after {time.monotonic() - began:.1f} s")
                 self.stdout.write(
@@ -68,16 +68,23 @@ class Command(BaseCommand):
         except ProcessError as error:
             raise CommandError(str(error)) from error
 
-    def _ring(self, processes: ProcessGroup, doubles: scene.Doubles, sentence: str, *, slug: str) -> None:
+    def _ring(self, processes: ProcessGroup, doubles: scene.Doubles, sentence: str, *, slug: str, began: float) -> None:
         sid = doubles.ring(scene.one_sentence(sentence) if sentence else scene.CONVERSATION)
         deadline = time.monotonic() + CALL_SECONDS
-        while doubles.status_of(sid) not in ("completed", "busy", "failed", "no-answer", "canceled"):
+        is_answered = False
+        while not (seen := doubles.look_at(sid)).is_over:
+            if seen.first_voice_ms is not None and not is_answered:
+                is_answered = True
+                self.stdout.write(f"ANSWERED after {time.monotonic() - began:.1f} s")
+                self.stdout.flush()
             processes.check()
             if time.monotonic() > deadline:
                 raise CommandError(
-                    f"the rehearsal call did not end within {CALL_SECONDS:g} s; logs are in {settings.DATA_DIR / 'logs'}"
+                    f"the rehearsal did not end within {CALL_SECONDS:g} s; see {settings.DATA_DIR / 'logs'}"
                 )
             time.sleep(0.1)
+        if not is_answered:
+            raise CommandError(f"the call was {seen.status} and nobody was heard; see {settings.DATA_DIR / 'logs'}")
         tenant = Tenant.objects.get(slug=slug)
         call = report.wait_for_record(tenant, sid, check=processes.check)
         for line in report.describe_call(tenant, call):
