@@ -5,7 +5,7 @@ from __future__ import annotations
 from calls.session import events as ev
 from calls.session.context import Context, say_exactly
 from calls.session.leaving import Leaving
-from calls.session.responses import Response, Sequencer
+from calls.session.responses import ACTIVE_RESPONSE, Response, Sequencer
 from calls.vocabulary import Cause
 
 RATE_LIMIT_MS = 1_500.0  # reset_seconds of rate_limits.updated are 1–2 s in practice (§4.9)
@@ -50,6 +50,8 @@ class Failures:
         """An error that belongs to no create of ours."""
         if event.code in PERMANENT:
             self.leaving.fall(PERMANENT[event.code], detail=event.message)
+        elif event.code == ACTIVE_RESPONSE and not event.event_id:
+            self.sequencer.answer_later()  # voice detection's own create was refused (§3.4)
         elif event.code not in HARMLESS:
             self.ctx.note_peer("model", event.code, message=event.message[:200], param=event.param)
 

@@ -18,7 +18,9 @@ from calls.session.tools import is_deadline
 
 Handler = Callable[[Any], None]
 
-HOT = frozenset({ev.CallerAudio, ev.ModelAudio, ev.MarkReturned, ev.AgentText})  # settle only when something changed
+# After these, what follows is looked at only when a part says that something changed.
+HOT = frozenset({ev.CallerAudio, ev.ModelAudio, ev.MarkReturned, ev.AgentText, ev.TimerFired})
+HOT_TIMERS = frozenset({"pump", "marks", "flush"})
 
 
 class IllegalEvent(Exception):
@@ -78,6 +80,8 @@ class CallSession:
         """A timer that is not set any more lost a race and says nothing."""
         if self.ctx.timers.pop(event.name, None) is None:
             return
+        if event.name not in HOT_TIMERS:
+            self.ctx.unsettled = True
         if is_deadline(event.name):
             self.parts.tools.overdue(event.name)
         else:

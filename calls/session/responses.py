@@ -12,6 +12,7 @@ from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.context import Context
 
+ACTIVE_RESPONSE = "conversation_already_has_active_response"
 STALE = frozenset({"greeting", "silence", "filler"})  # lines that make no sense once the caller has spoken
 REFLECTION_MS = 250.0  # what was sent less than this before a commit may not be in the response that the commit made
 
@@ -111,6 +112,11 @@ class Sequencer:
                 want for want in self.wants if want.purpose not in STALE and (want.instructions or want.since > fresh)
             ]
 
+    def answer_later(self) -> None:
+        """Voice detection could not answer the caller's turn because a response was active."""
+        self.expected = False
+        self.want(purpose="answer")
+
     # --- the model's word ------------------------------------------------------------------------------------------
 
     def started(self, response_id: str) -> Response:
@@ -156,14 +162,14 @@ class Sequencer:
         if want is not None and want.event_id == error.event_id:
             self.outstanding = None
             self._cancel_pending = False
-            if error.code == "conversation_already_has_active_response":
+            if error.code == ACTIVE_RESPONSE:
                 self.expected = self.active is None  # one runs that we have not been told of yet
         elif self.active and self.active.want and self.active.want.event_id == error.event_id:
             want = self.active.want
             self.active.want = None  # the response was made by voice detection
         else:
             return False
-        if error.code == "conversation_already_has_active_response" and not want.retried:
+        if error.code == ACTIVE_RESPONSE and not want.retried:
             want.retried = True
             self.wants.insert(0, want)
         self.ctx.unsettled = True

@@ -99,7 +99,8 @@ class Tools:
     def _run(self, run: ToolRun, tool: ToolSpec) -> None:
         if tool.filler:
             self._fillers[run.response_id] = tool.filler
-        limit = tool.timeout_s * 1000 + self.ctx.limits.tool_grace_ms
+        attempts = 1 + (tool.http.retries if tool.http else 0)
+        limit = tool.timeout_s * 1000 * attempts + self.ctx.limits.tool_grace_ms
         self.ctx.emit(do.RunTool(call_id=run.call_id, name=run.name, arguments=run.arguments, agent=run.agent))
         self.ctx.set_timer(DEADLINE + run.call_id, at_ms=self.ctx.now + limit)
 

@@ -58,7 +58,8 @@ WORDS = st.sampled_from(["Certainly. ", "Your order left this morning. ", "Well,
 class Server:
     """One model session that keeps the vendor's rules and remembers what it was told (openai-realtime.md §4)."""
 
-    def __init__(self, *, detection: TurnDetection) -> None:
+    def __init__(self, number: int, *, detection: TurnDetection) -> None:
+        self.number = number
         self.detection = detection
         self.out: deque[ev.Event] = deque()
         self.active = ""
@@ -73,7 +74,7 @@ class Server:
 
     def new(self, prefix: str) -> str:
         self.count += 1
-        return f"{prefix}_{id(self) % 9973}_{self.count}"
+        return f"{prefix}_{self.number}_{self.count}"
 
     def start(self) -> None:
         self.active = self.new("resp")
@@ -150,7 +151,7 @@ class AnyCall(RuleBasedStateMachine):
         agent = msgspec.structs.replace(AGENT, realtime=realtime, barge_in=barge_in)
         billing = msgspec.structs.replace(BILLING, realtime=realtime, barge_in=barge_in)
         self.call = Call(agent=agent, others=(billing,), delay_ms=delay_ms)
-        self.server = Server(detection=self.detection)
+        self.server = Server(self.count, detection=self.detection)
         self.feed(ev.StreamStarted(stream_sid="MZ1"))
         self.feed(ev.ModelReady(session_id="s", model="m"))
         self.exchange()
@@ -367,7 +368,7 @@ class AnyCall(RuleBasedStateMachine):
         self.opening = False
         if works:
             self.lose()
-            self.server = Server(detection=self.detection)
+            self.server = Server(self.count, detection=self.detection)
             self.feed(ev.ModelReady(session_id="s", model="m"))
         else:
             self.feed(ev.ModelLost(cause="model_unreachable"))

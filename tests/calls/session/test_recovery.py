@@ -473,3 +473,14 @@ def test_a_transfer_under_way_is_not_turned_into_a_move() -> None:
     call.run(600)
 
     assert call.last(do.Leave).reason == "max_duration"
+
+
+def test_a_move_before_the_caller_is_there_waits_for_him() -> None:
+    call = Call()
+    call.feed(ev.MoveRequested())
+    call.run(21_000)
+    assert not call.all(do.Leave)
+
+    call.greet()
+
+    assert call.last(do.Leave).next == "resume"

@@ -195,6 +195,21 @@ def test_speech_over_an_uninterruptible_agent_is_answered_afterwards() -> None:
     assert len(call.asked()) == asked + 1
 
 
+def test_a_turn_that_the_model_could_not_answer_itself_is_answered_afterwards() -> None:
+    call = make_call()
+    press(call)
+    response_id = call.begin()
+    call.feed(ev.SpeechStopped(item_id="user_9", audio_end_ms=0), ev.CallerTurnCommitted(item_id="user_9"))
+    asked = len(call.asked())
+    refuse(call, "")
+    call.speak(response_id)
+    assert len(call.asked()) == asked
+
+    call.end(response_id)
+
+    assert len(call.asked()) == asked + 1
+
+
 def test_a_second_response_at_once_is_noted() -> None:
     call = make_call()
     first, second = call.begin(), call.begin()

@@ -144,7 +144,7 @@ def test_a_call_id_used_twice_is_run_once() -> None:
 def test_a_lost_runner_is_answered_for() -> None:
     call = make_call()
     call_id = call.call_tool("lookup_order")
-    call.run(6900)
+    call.run(11_900)  # the time-out of two attempts and the grace
     assert not outputs(call)
 
     call.run(200)
