@@ -325,6 +325,6 @@ class Conductor:
         self.guardrails.lost()
         self.digits.close()
         self.tools.close()
-        ctx.record(EventKind.ENDED, reason=reason, fault=fault)
+        ctx.record(EventKind.ENDED, reason=reason, fault=fault, caller_audio_ms=ctx.caller_audio_ms)
         ctx.emit(do.Finish(reason=reason, fault=fault))
         self.phase = Phase.ENDED

@@ -55,6 +55,7 @@ class Piece:
     start: int
     end: int
     sent_at: float
+    alone: bool  # sent while nothing was at the carrier
 
     @property
     def ms(self) -> float:
@@ -188,6 +189,9 @@ class Playback:
             return []
         if not self._flight or not self._flight[0].sequence <= sequence <= self._flight[-1].sequence:
             return []
+        first = self._flight[0]
+        if first.alone and first.sequence == sequence and (sample := self.ctx.now - first.sent_at - first.ms) >= 0:
+            self._learn(sample)  # for carriers that answer no bare mark
         finished = []
         while self._flight and self._flight[0].sequence <= sequence:
             piece = self._flight.popleft()
@@ -248,13 +252,14 @@ class Playback:
 
     def _send(self, part: Part, size: int) -> None:
         ctx = self.ctx
-        if not self._flight and self._eta < ctx.now:
+        alone = not self._flight
+        if alone and self._eta < ctx.now:
             self.probe()
         self._sequence += 1
         start = max(self._eta, ctx.now + self.round_trip_ms)
         if part.play_at is None:
             part.play_at = start - self.round_trip_ms / 2
-        piece = Piece(self._sequence, part, part.sent, part.sent + size, ctx.now)
+        piece = Piece(self._sequence, part, part.sent, part.sent + size, ctx.now, alone)
         self._flight.append(piece)
         part.sent = piece.end
         self._eta = start + piece.ms

@@ -99,6 +99,7 @@ class Call:
     limits: Limits = Limits()
     resume: Resume | None = None
     returns_marks: bool = True
+    answers_probes: bool = True
     late_ms: float = 0.0  # our event loop looks at what arrived up to this late
     rate: float = 1.0  # the carrier's clock against ours
     now: float = 0.0
@@ -163,7 +164,7 @@ class Call:
                 self._timers.pop(name, None)
             case do.Play():
                 self.carrier.send(lambda: self.carrier.play(command))
-            case do.SendMark(mark):
+            case do.SendMark(mark) if self.answers_probes:
                 self.carrier.send(lambda: self.carrier.mark(mark))
             case do.ClearPlayback():
                 self.carrier.send(self.carrier.clear)

@@ -141,7 +141,7 @@ def test_a_hang_up_is_the_last_word() -> None:
     finished = call.feed(ev.CallerHungUp())
 
     assert finished[-1] == do.Finish(reason="caller_hung_up", fault="none")
-    assert call.events("ended") == [{"reason": "caller_hung_up", "fault": "none"}]
+    assert call.events("ended") == [{"reason": "caller_hung_up", "fault": "none", "caller_audio_ms": 0}]
     lost = call.last(do.RecordUsage)
     assert (lost.source_id, lost.usage, lost.estimated_audio_ms) == (response_id, None, 1000)
     assert not call.session.ctx.timers

@@ -244,3 +244,24 @@ def test_no_probe_is_sent_into_a_full_queue() -> None:
     call.session.parts.playback.probe()
 
     assert out == []
+
+
+def test_a_carrier_that_answers_no_bare_mark_teaches_the_round_trip_by_its_first_piece() -> None:
+    call = Call(delay_ms=80, answers_probes=False)
+    call.greet()
+    assert call.session.parts.playback.round_trip_ms == pytest.approx(160)
+    for seed in range(100):
+        barge_in(call, seed)
+
+    assert mean(abs(error) for error in call.errors_ms) <= 0.5
+
+
+def test_a_mark_that_is_back_too_soon_teaches_nothing() -> None:
+    call = Call(returns_marks=False)
+    call.start()
+    call.reply(ms=360)
+    call.run(10)
+
+    call.feed(ev.MarkReturned(name=call.all(do.Play)[0].mark))
+
+    assert call.session.parts.playback.round_trip_ms == 0
