@@ -118,9 +118,7 @@ LIST_CALLS: Mapping[str, Param] = {  # §4.2
     **{f"{side}Time{sign}": _TEXT for side in ("Start", "End") for sign in ("", "<", ">")},
 }
 
-CREATE_RECORDING: Mapping[str, Param] = {  # §4.5
-    name: param for name, param in _RECORDING.items() if name != "RecordingConfigurationId"
-}
+CREATE_RECORDING: Mapping[str, Param] = _RECORDING  # §4.5
 UPDATE_RECORDING: Mapping[str, Param] = {
     "Status": Param(_one_of("paused", "in-progress", "stopped")),
     "PauseBehavior": Param(_one_of("skip", "silence")),
