@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from emulators.openai.wire import JsonObject
-from emulators.sound import MULAW_BYTES_PER_MS, MULAW_RATE_HZ, decode_mulaw, encode_mulaw, read_pcm, resample, write_pcm
+from emulators.sound import MULAW_RATE_HZ, decode_mulaw, encode_mulaw, read_pcm, resample, write_pcm
 
 _PCM_RATE_HZ = 24000
 _PCM_BYTES_PER_MULAW_BYTE = 6  # 24 kHz of 2 bytes against 8 kHz of one
@@ -74,7 +74,3 @@ class InputDecoder:
         # A mean of three is low-pass enough to find speech; it is not what a caller would want to listen to.
         triples = zip(samples[::3], samples[1::3], samples[2::3], strict=True)
         return encode_mulaw((a + b + c) // 3 for a, b, c in triples)
-
-
-def measure_input_ms(mulaw_bytes: int) -> int:
-    return mulaw_bytes // MULAW_BYTES_PER_MS

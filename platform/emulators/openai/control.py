@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -30,20 +31,16 @@ class Controlled(Protocol):
 
 
 def add_control_routes(app: web.Application, double: Controlled) -> None:
-    async def register_clip(request: web.Request) -> web.Response:
-        """{text, audio?: base64 μ-law, wav?: base64}; without sound the text is spoken by the caller's voice."""
+    async def register_clips(request: web.Request) -> web.Response:
+        """One clip, or {clips: […]} as the carrier's double lists what a caller will say."""
         body = await _read_object(request)
-        text = body.get("text")
-        if not isinstance(text, str):
-            raise RequestError("text is missing")
-        if "wav" in body:
-            audio = read_wav(decode_audio(str(body["wav"]), param="wav"))[0]
-        elif "audio" in body:
-            audio = decode_audio(str(body["audio"]), param="audio")
-        else:
-            audio = await double.synthesiser.speak_soon(text, voice=CALLER_VOICE)
-        double.register_clip(audio, text)
-        return web.json_response({"text": text, "audio_ms": measure_ms(audio)})
+        listed = body.get("clips", [body])
+        if not isinstance(listed, list):
+            raise RequestError("clips is no list")
+        registered = [await _read_clip(clip, synthesiser=double.synthesiser) for clip in listed]
+        for text, audio in registered:
+            double.register_clip(audio, text)
+        return web.json_response([{"text": text, "audio_ms": measure_ms(audio)} for text, audio in registered])
 
     async def load_script(request: web.Request) -> web.Response:
         try:
@@ -84,12 +81,31 @@ def add_control_routes(app: web.Application, double: Controlled) -> None:
         items = [item.copy_body() | {"heard": item.heard, "audio_ms": item.audio_ms} for item in session.items]
         return _answer(_describe(session) | {"events": session.events, "sent": session.sent, "items": items})
 
-    app.router.add_post("/_double/clips", register_clip)
+    app.router.add_post("/_double/clips", register_clips)
     app.router.add_post("/_double/script", load_script)
     app.router.add_post("/_double/faults", add_fault)
     app.router.add_delete("/_double/faults", clear_faults)
     app.router.add_get("/_double/sessions", list_sessions)
     app.router.add_get("/_double/sessions/{index}", show_session)
+
+
+async def _read_clip(clip: object, *, synthesiser: Synthesiser) -> tuple[str, bytes]:
+    """{text, audio?: base64 μ-law, wav?: base64}; without sound the text is spoken by the usual caller's voice."""
+    text = clip.get("text") if isinstance(clip, dict) else None
+    if not isinstance(clip, dict) or not isinstance(text, str):
+        raise RequestError("a clip needs a text")
+    if "wav" in clip:
+        return text, _read_wav(decode_audio(str(clip["wav"]), param="wav"))
+    if "audio" in clip:
+        return text, decode_audio(str(clip["audio"]), param="audio")
+    return text, await synthesiser.speak_soon(text, voice=CALLER_VOICE)
+
+
+def _read_wav(sound: bytes) -> bytes:
+    try:
+        return read_wav(sound)[0]
+    except (ValueError, EOFError, wave.Error) as error:
+        raise RequestError(f"not an 8 kHz 16-bit WAV: {error}") from error
 
 
 def _describe(session: RealtimeSession) -> JsonObject:

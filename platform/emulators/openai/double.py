@@ -175,7 +175,7 @@ class OpenAIDouble:
         if refusal is not None or model is None:
             await _close_refused(socket, refusal)
             return socket
-        session = RealtimeSession(self._shared, index=self.session_count, model=model, headers=dict(request.headers))
+        session = RealtimeSession(self._shared, index=self.session_count, model=model, headers=_read_headers(request))
         await self._serve_session(request, socket, session)
         return socket
 
@@ -238,6 +238,11 @@ class OpenAIDouble:
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await writer
+
+
+def _read_headers(request: web.Request) -> dict[str, str]:
+    """For assertions on organisation, project and safety identifier; a key is nobody's to keep."""
+    return {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
 
 
 async def _write(request: web.Request, socket: web.WebSocketResponse, session: RealtimeSession) -> None:

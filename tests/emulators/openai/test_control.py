@@ -36,7 +36,7 @@ async def test_a_clip_registered_over_http_is_heard(double: OpenAIDouble, synthe
     body = {"text": text, **({form: base64.b64encode(sound).decode()} if sound else {})}
     async with httpx.AsyncClient() as http:
         answer = await http.post(f"{double.base_url}/_double/clips", json=body)
-    assert answer.json() == {"text": text, "audio_ms": len(clip) / 8}
+    assert answer.json() == [{"text": text, "audio_ms": len(clip) / 8}]
     assert double.hearing.recognise(make_silence(50) + clip) == text
 
 
@@ -69,7 +69,14 @@ async def test_faults_over_http_wait_or_strike_at_once(double: OpenAIDouble) -> 
         for wrong in ({"kind": "lightning"}, {"digit": "1"}, {"kind": "stall", "after": 3}, []):
             assert (await http.post("/faults", json=wrong)).status_code == 400
         assert (await http.post("/clips", content=b"{")).status_code == 400
-        assert (await http.post("/clips", json={})).status_code == 400
+        for unclear in (
+            {},
+            {"clips": 3},
+            {"clips": ["x"]},
+            {"text": "x", "wav": "UklGRg=="},
+            {"text": "x", "audio": "*"},
+        ):
+            assert (await http.post("/clips", json=unclear)).status_code == 400
 
 
 async def test_what_was_seen_can_be_read_over_http(double: OpenAIDouble) -> None:

@@ -193,6 +193,14 @@ async def test_an_unknown_path_has_the_vendors_error_body(double: OpenAIDouble) 
     assert plain.status_code == 400
 
 
+async def test_headers_are_kept_for_assertions_but_never_the_key(double: OpenAIDouble) -> None:
+    headers = KEY | {"OpenAI-Safety-Identifier": "5f0c", "OpenAI-Project": "proj_1"}  # §1.2
+    async with connect(f"{double.realtime_url}?model=gpt-realtime-2.1", additional_headers=headers):
+        session = await double.wait_for_session(0)
+    assert session.record.headers["OpenAI-Safety-Identifier"] == "5f0c"
+    assert "sk-emulator" not in str(session.record.headers)
+
+
 async def test_the_handshake_takes_the_time_it_is_told_to(config: DoubleConfig) -> None:
     timing = dataclasses.replace(config.timing, handshake_ms=60, session_updated_ms=40)
     async with OpenAIDouble(dataclasses.replace(config, timing=timing)) as double:

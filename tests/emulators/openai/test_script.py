@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,10 @@ def test_a_mistake_in_a_script_is_named_by_its_place(data: dict[str, Any], place
 def test_what_is_no_mapping_is_no_script(text: str) -> None:
     with pytest.raises(ScriptError, match="script"):
         Script.parse(text)
+
+
+def test_the_script_of_the_documentation_loads() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "emulators.md").read_text()
+    script = Script.parse(page.split("```yaml\n")[1].split("```")[0])
+    assert [rule.call[0].name for rule in script.rules if rule.call] == ["lookup_order"]
+    assert said(script, Stimulus(spoke_before=True, notes=("Caller pressed 1.",))) == "Billing it is."

@@ -81,6 +81,11 @@ REFUSED = [
         "invalid_value",
         "session.audio.input.turn_detection.eagerness",
     ),
+    (
+        audio_input(turn_detection={"type": "server_vad", "prefix_padding_ms": -1}),
+        "invalid_value",
+        "session.audio.input.turn_detection.prefix_padding_ms",
+    ),
     (audio_input(noise_reduction={"type": "studio"}), "invalid_value", "session.audio.input.noise_reduction.type"),
     # §3.5
     ({"truncation": "half"}, "invalid_value", "session.truncation"),
@@ -275,3 +280,37 @@ async def test_telephone_sound_before_the_update_is_static_to_the_model(
         assert len(session.audio_in) < len(speech) / 5
         assert session.ear.clock_ms < len(speech) / 8 / 5
     assert make_silence(20) not in session.audio_in
+
+
+async def test_the_pace_changes_only_between_turns(config: DoubleConfig) -> None:
+    """§3.2."""
+    timing = dataclasses.replace(config.timing, speech_factor=2.0)
+    async with OpenAIDouble(dataclasses.replace(config, timing=timing)) as double, open_client(double) as client:
+        await client.ask({"type": "response.create"}, "response.output_audio.delta")
+        faster = {"type": "session.update", "session": {"type": "realtime", **audio_output(speed=1.2)}}
+        error = await client.refused(faster)
+        assert (error["code"], error["param"]) == ("invalid_value", "session.audio.output.speed")
+        await client.ask({"type": "response.cancel"}, "response.done")
+        answer = await client.ask(faster, "session.updated")
+    assert answer["session"]["audio"]["output"]["speed"] == 1.2
+
+
+async def test_null_says_nothing_about_what_cannot_be_cleared(client: Client) -> None:
+    session = await client.configure(instructions=None, output_modalities=None, prompt=None)
+    assert (session["instructions"], session["output_modalities"]) == ("You answer the phone.", ["audio"])
+
+
+async def test_hosted_mcp_tools_and_custom_voices_are_taken(double: OpenAIDouble) -> None:
+    """§3.7, §3.8. The published types of answers know named voices only."""
+    tool = {
+        "type": "mcp",
+        "server_label": "crm",
+        "server_url": "https://crm.example.com/mcp",
+        "require_approval": "never",
+    }
+    async with open_client(double, strict=False) as client:
+        session = await client.configure(tools=[tool], audio=audio_output(voice={"id": "voice_123"})["audio"])
+        assert session["tools"] == [tool]
+        assert session["audio"]["output"]["voice"] == {"id": "voice_123"}
+        done = await client.ask({"type": "response.create"}, "response.done")
+        assert done["response"]["audio"]["output"]["voice"] == {"id": "voice_123"}
