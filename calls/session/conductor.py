@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.builtins import Builtins
-from calls.session.context import Context
+from calls.session.context import Context, Phase
 from calls.session.digits import Digits
+from calls.session.ending import Ending
 from calls.session.failures import Failures
 from calls.session.greeting import Greeting
 from calls.session.guardrails import Guardrails
@@ -31,19 +29,11 @@ GOODBYE = (
 )
 
 
-class Phase(StrEnum):
-    WAITING = "waiting"  # the carrier's stream is not up
-    LIVE = "live"
-    CLOSING = "closing"  # the exit was taken; the carrier's socket is about to close
-    ENDED = "ended"
-
-
 class Conductor:
     """All parts of one session, and one method per kind of event."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.phase = Phase.WAITING
         self.playback = Playback(ctx)
         self.turns = Turns(ctx)
         self.sequencer = Sequencer(ctx)
@@ -71,11 +61,20 @@ class Conductor:
             watchdog=self.watchdog,
             leaving=self.leaving,
         )
+        self.ending = Ending(
+            ctx,
+            voice=self.voice,
+            sequencer=self.sequencer,
+            guardrails=self.guardrails,
+            digits=self.digits,
+            tools=self.tools,
+            leaving=self.leaving,
+        )
 
     # --- the carrier -----------------------------------------------------------------------------------------------
 
     def on_stream_started(self, event: ev.StreamStarted) -> None:
-        self.phase = Phase.LIVE
+        self.ctx.phase = Phase.LIVE
         self.ctx.stream_up = True
         self.ctx.record(EventKind.STREAM_STARTED, stream_sid=event.stream_sid)
         self.playback.probe()
@@ -93,19 +92,15 @@ class Conductor:
         self.digits.pressed(event.digit)
 
     def on_hang_up(self, _event: ev.CallerHungUp) -> None:
-        self._finish(EndReason.CALLER_HUNG_UP, Fault.NONE)
+        self.ending.part(EndReason.CALLER_HUNG_UP, Fault.NONE)
 
     def on_stream_lost(self, event: ev.StreamLost) -> None:
         self.ctx.record(EventKind.PEER_ERROR, peer="carrier", problem="socket closed without a stop", code=event.code)
-        self._finish(Cause.STREAM_LOST, Fault.CARRIER)
+        self.ending.part(Cause.STREAM_LOST, Fault.CARRIER)
 
     def on_closed(self, _event: ev.CallerHungUp | ev.StreamLost) -> None:
         """The socket of a call that was leaving: this is not the caller's end but ours (product 6.3)."""
-        self.close()
-
-    def close(self) -> None:
-        left = self.leaving.left
-        self._finish((left.reason or left.next) if left else EndReason.AGENT_ENDED, left.fault if left else "")
+        self.ending.close()
 
     # --- the model's ear -------------------------------------------------------------------------------------------
 
@@ -142,10 +137,12 @@ class Conductor:
         self.turns.caller_said(event.item_id, event.text, final=event.final)
         if event.final:
             self.ctx.record_usage("transcription", event.item_id, status="completed", usage=event.usage)
+            self.ending.stop_lingering()
 
     def on_transcript_failed(self, event: ev.CallerTranscriptFailed) -> None:
         self.ctx.note_peer("model", "transcription failed", item_id=event.item_id, detail=event.detail[:200])
         self.turns.caller_unclear(event.item_id)
+        self.ending.stop_lingering()
 
     # --- the model's voice -----------------------------------------------------------------------------------------
 
@@ -223,8 +220,8 @@ class Conductor:
         self.recovery.move()
 
     def on_end_requested(self, event: ev.EndRequested) -> None:
-        if self.phase is Phase.WAITING:
-            self._finish(event.reason, Fault.NONE)
+        if self.ctx.phase is Phase.WAITING:
+            self.ending.finish(event.reason, Fault.NONE)
         else:
             self.leaving.request(
                 Exit("hang_up", reason=event.reason, goodbye=self.ctx.spec.goodbye), last_words=GOODBYE
@@ -236,6 +233,7 @@ class Conductor:
             self.guardrails.job_ended(event)
         elif self.sequencer.ended(event.response_id):
             self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
+        self.ending.stop_lingering()
 
     def note_early(self, event: ev.Event) -> None:
         """A peer spoke before there was anything to speak about."""
@@ -261,7 +259,7 @@ class Conductor:
             self.watchdog.asked(self.sequencer.advance())
             self.leaving.settle()
         if self.leaving.left is not None:
-            self.phase = Phase.CLOSING
+            self.ctx.phase = Phase.CLOSING
             return
         if self._stalled:
             self.watchdog.owe()
@@ -306,25 +304,3 @@ class Conductor:
             ctx.set_state("thinking")
         else:
             ctx.set_state("listening")
-
-    def _finish(self, reason: str, fault: str) -> None:
-        """The last commands of a session: every record is complete, what is lost is said to be lost."""
-        ctx = self.ctx
-        for name in list(ctx.timers):
-            ctx.cancel_timer(name)
-        self.voice.stop()
-        self.turns.close()
-        for response in self.sequencer.lost():
-            ctx.record_usage(
-                "response",
-                response.response_id,
-                status="lost",
-                usage=None,
-                estimated_audio_ms=response.audio_bytes // ev.MULAW_BYTES_PER_MS,
-            )
-        self.guardrails.lost()
-        self.digits.close()
-        self.tools.close()
-        ctx.record(EventKind.ENDED, reason=reason, fault=fault, caller_audio_ms=ctx.caller_audio_ms)
-        ctx.emit(do.Finish(reason=reason, fault=fault))
-        self.phase = Phase.ENDED

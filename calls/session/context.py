@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Literal
 
 from agents.spec import AgentSpec
@@ -14,6 +15,13 @@ PEER_NOTES = 50  # a peer that talks nonsense all day must not fill the record; 
 State = Literal["connecting", "listening", "thinking", "speaking", "tool", "leaving"]
 
 
+class Phase(StrEnum):
+    WAITING = "waiting"  # the carrier's stream is not up
+    LIVE = "live"
+    CLOSING = "closing"  # the exit was taken, or the caller has gone: nothing is said any more
+    ENDED = "ended"
+
+
 class Context:
     """The session's desk. `now` is the time of the event being handled; `out` collects its commands."""
 
@@ -21,6 +29,7 @@ class Context:
         resume = plan.resume
         self.plan = plan
         self.limits = plan.limits
+        self.phase = Phase.WAITING
         self.now = 0.0
         self.out: list[do.Command] = []
         self.timers: dict[str, float] = {}
@@ -129,3 +138,10 @@ def say_exactly(text: str) -> str:
     """The instruction that makes the model speak a fixed line. Quotes inside would end the line early."""
     quoted = text.replace('"', "'")
     return f'Say exactly: "{quoted}"'
+
+
+def say_ours(text: str, *, spec: AgentSpec) -> str:
+    """As `say_exactly`, for a line that no tenant wrote: an agent of another language says it in its own."""
+    if spec.languages and spec.languages[0].partition("-")[0] == "en":
+        return say_exactly(text)
+    return f'In the language of the conversation, say only this: "{text}"'

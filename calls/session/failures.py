@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from calls.session import events as ev
-from calls.session.context import Context, say_exactly
+from calls.session.context import Context, say_ours
 from calls.session.leaving import Leaving
 from calls.session.responses import ACTIVE_RESPONSE, Response, Sequencer
 from calls.vocabulary import Cause
+from calls.vocabulary import gettext_noop as _
 
 RATE_LIMIT_MS = 1_500.0  # reset_seconds of rate_limits.updated are 1–2 s in practice (§4.9)
 CONTINUATIONS = 2  # a capped response may go on so often before we let the caller speak
@@ -18,7 +19,7 @@ PERMANENT = {  # §4.8: fatal only auth, model, quota
 }
 HARMLESS = frozenset({"response_cancel_not_active", "input_audio_buffer_commit_empty"})
 
-NEUTRAL = "I'm sorry, I can't help with that. Is there anything else I can do for you?"
+NEUTRAL = _("I'm sorry, I can't help with that. Is there anything else I can do for you?")
 CONTINUE = "Continue your last sentence exactly where it was cut off. Do not repeat what you already said."
 
 
@@ -41,7 +42,7 @@ class Failures:
         elif event.status == "incomplete" and not response.cut:
             if event.reason == "content_filter":
                 self._strike(Cause.MODEL_FAILED, "content_filter")
-                self.sequencer.want(say_exactly(NEUTRAL), purpose="neutral", tools_allowed=False)
+                self.sequencer.want(say_ours(NEUTRAL, spec=self.ctx.spec), purpose="neutral", tools_allowed=False)
             elif response.audio_bytes and self._continued < CONTINUATIONS:
                 self._continued += 1
                 self.sequencer.want(CONTINUE, purpose="continue")

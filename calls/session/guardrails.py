@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from agents.spec import Guardrail
 from calls.session import commands as do
 from calls.session import events as ev
-from calls.session.context import Context, say_exactly
+from calls.session.context import Context, say_ours
 from calls.session.failures import NEUTRAL
 from calls.session.responses import Response, Sequencer
 from calls.session.voice import Voice
@@ -99,6 +99,11 @@ class Guardrails:
         elif len(watch.text) > watch.judged and (watch.complete or self._long(watch)):
             self._judge(response_id, watch)
 
+    @property
+    def awaited(self) -> bool:
+        """A judge is being paid for an answer that has not come."""
+        return bool(self._started or self._jobs)
+
     def lost(self) -> None:
         """The model session is gone, and the judges' answers with it."""
         for response_id in self._started:
@@ -145,7 +150,7 @@ class Guardrails:
         )
         self.ctx.note(CORRECTION.format(name=rail.name, correction=rail.correction))
         if self._in_row >= TRIPS_IN_ROW:
-            self.sequencer.want(say_exactly(NEUTRAL), purpose="neutral", tools_allowed=False)
+            self.sequencer.want(say_ours(NEUTRAL, spec=self.ctx.spec), purpose="neutral", tools_allowed=False)
         else:
             self.sequencer.want(purpose="answer")
 

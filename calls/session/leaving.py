@@ -10,10 +10,12 @@ from calls.session.context import Context
 from calls.session.responses import Sequencer
 from calls.session.voice import Voice
 from calls.vocabulary import Cause, Fault
+from calls.vocabulary import gettext_noop as _
 
 CLOSE_MS = 5_000.0  # the driver makes the disposition durable and closes the socket well within this
 
-SORRY = "I'm sorry, I have a technical problem. Please hold the line."
+# Spoken by the carrier, translated where the document is made.
+SORRY = _("I'm sorry, I have a technical problem. Please hold the line.")
 
 
 @dataclass(slots=True, frozen=True)

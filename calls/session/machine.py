@@ -11,8 +11,8 @@ from typing import Any
 
 from calls.session import commands as do
 from calls.session import events as ev
-from calls.session.conductor import Conductor, Phase
-from calls.session.context import Context, State
+from calls.session.conductor import Conductor
+from calls.session.context import Context, Phase, State
 from calls.session.plan import CallPlan
 from calls.session.tools import is_deadline
 
@@ -43,7 +43,7 @@ class CallSession:
 
     @property
     def phase(self) -> Phase:
-        return self.parts.phase
+        return self.ctx.phase
 
     @property
     def state(self) -> State:
@@ -60,20 +60,19 @@ class CallSession:
 
     def handle(self, event: ev.Event, at_ms: float) -> list[do.Command]:
         """Takes one event at its time; returns what is to be done, in order. Time never runs backwards."""
-        parts = self.parts
-        if parts.phase is Phase.ENDED:
-            return []
         ctx = self.ctx
+        if ctx.phase is Phase.ENDED:
+            return []
         ctx.now = max(ctx.now, round(at_ms, 3))  # microseconds: what the flight recorder keeps
         out: list[do.Command] = []
         ctx.out = out
         kind = type(event)
-        handler = self._table[parts.phase].get(kind)
+        handler = self._table[ctx.phase].get(kind)
         if handler is None:
-            raise IllegalEvent(event, parts.phase)
+            raise IllegalEvent(event, ctx.phase)
         handler(event)
-        if parts.phase is Phase.LIVE and (ctx.unsettled or kind not in HOT):
-            parts.settle()
+        if ctx.phase is Phase.LIVE and (ctx.unsettled or kind not in HOT):
+            self.parts.settle()
         return out
 
     def _fire(self, event: ev.TimerFired) -> None:
@@ -132,6 +131,7 @@ def _build_table(parts: Conductor, fire: Handler) -> dict[Phase, dict[type[ev.Ev
         ev.StreamLost: parts.on_closed,
         ev.TimerFired: fire,
         ev.CallerTranscript: parts.on_transcript,
+        ev.CallerTranscriptFailed: parts.on_transcript_failed,
         ev.ResponseEnded: parts.on_late_response_ended,
         ev.ToolFinished: parts.tools.finished,
         ev.RecordingStarted: parts.on_recording_started,
@@ -165,5 +165,5 @@ def _build_timers(parts: Conductor) -> dict[str, Callable[[], None]]:
         "reconnect": parts.recovery.overdue,
         "renew": parts.recovery.renew_due,
         "move": parts.recovery.move_now,
-        "close": parts.close,
+        "close": parts.ending.close,
     }

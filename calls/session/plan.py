@@ -21,6 +21,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     digit_gap_ms: int = 3_000  # pause that ends a digit collection without a terminator
     digit_wait_ms: int = 20_000  # longest wait for the first key of a collection
     move_ms: int = 20_000  # a call that never falls silent is moved anyway, well before the process is killed
+    linger_ms: int = (
+        0  # after a hang-up: wait so long for the last transcript and bill; the driver goes on until Finish
+    )
     reconnect_ms: int = 5_000  # openai-realtime.md §6.2 budgets 2 s; the driver's own limit is below this
 
 

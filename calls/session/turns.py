@@ -82,6 +82,12 @@ class Turns:
         self._dirty: list[Turn] = []
         self._next = ctx.plan.resume.next_turn if ctx.plan.resume else 0
         self._speech_ended_at: float | None = None
+        self._untold: set[str] = set()  # caller items whose transcript is still to come
+
+    @property
+    def awaited(self) -> bool:
+        """A transcript of the caller is still to come."""
+        return bool(self._untold)
 
     def find(self, item_id: str) -> Turn | None:
         return self._by_item.get(item_id)
@@ -101,6 +107,8 @@ class Turns:
     def caller_committed(self, item_id: str, previous_item_id: str | None) -> None:
         turn = self.find(item_id) or self._open(TurnRole.CALLER, item_id)
         turn.previous_item_id = previous_item_id or ""
+        if turn.status is TurnStatus.OPEN:
+            self._untold.add(item_id)
         turn.ended_ms = turn.ended_ms or self.ctx.call_ms
         self._touch(turn, now=True)
 
@@ -110,10 +118,12 @@ class Turns:
         words = turn.part(0)
         words.text = text.strip() if final else words.text + text
         if final:
+            self._untold.discard(item_id)
             turn.status = TurnStatus.COMPLETE
         self._touch(turn, now=final)
 
     def caller_unclear(self, item_id: str) -> None:
+        self._untold.discard(item_id)
         turn = self.find(item_id) or self._open(TurnRole.CALLER, item_id)
         turn.status = TurnStatus.FAILED
         self._touch(turn, now=True)
@@ -190,7 +200,7 @@ class Turns:
                 if turn.role is TurnRole.AGENT:
                     turn.status = TurnStatus.INTERRUPTED if turn.heard_ms else TurnStatus.UNHEARD
                 else:
-                    turn.status = TurnStatus.COMPLETE
+                    turn.status = TurnStatus.COMPLETE if turn.generated else TurnStatus.FAILED
                 turn.ended_ms = turn.ended_ms or self.ctx.call_ms
                 self._touch(turn)
         self.flush()

@@ -14,6 +14,7 @@ from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.flight import FlightWriter, read_flight, replay
 from calls.session.machine import CallSession
+from calls.session.plan import Limits
 from tests.calls.session.script import RECEPTION, Call
 
 BUILTINS = ("end_call", "transfer_to_person", "hand_off", "send_digits", "collect_digits", "wait", "take_message")
@@ -140,17 +141,18 @@ class AnyCall(RuleBasedStateMachine):
         self.count = 0
 
     @initialize(
+        linger_ms=st.sampled_from([0, 1500]),
         delay_ms=st.sampled_from([0.0, 40.0, 80.0]),
         create=st.booleans(),
         interrupt=st.booleans(),
         barge_in=st.booleans(),
     )
-    def begin(self, delay_ms: float, create: bool, interrupt: bool, barge_in: bool) -> None:
+    def begin(self, linger_ms: int, delay_ms: float, create: bool, interrupt: bool, barge_in: bool) -> None:
         self.detection = TurnDetection(create_response=create, interrupt_response=interrupt and barge_in)
         realtime = Realtime(turn_detection=self.detection)
         agent = msgspec.structs.replace(AGENT, realtime=realtime, barge_in=barge_in)
         billing = msgspec.structs.replace(BILLING, realtime=realtime, barge_in=barge_in)
-        self.call = Call(agent=agent, others=(billing,), delay_ms=delay_ms)
+        self.call = Call(agent=agent, others=(billing,), delay_ms=delay_ms, limits=Limits(linger_ms=linger_ms))
         self.server = Server(self.count, detection=self.detection)
         self.feed(ev.StreamStarted(stream_sid="MZ1"))
         self.feed(ev.ModelReady(session_id="s", model="m"))
@@ -432,6 +434,8 @@ class AnyCall(RuleBasedStateMachine):
         for run in self.call.all(do.RecordToolRun):
             answers.setdefault(run.call_id, []).append(run.status)
         self.feed(ev.CallerHungUp())
+        self.exchange()
+        self.call.run(6000)
         assert self.call.session.phase == "ended"
         finals: dict[str, list[str]] = {}
         for run in self.call.all(do.RecordToolRun):

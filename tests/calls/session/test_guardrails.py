@@ -236,3 +236,11 @@ def test_a_cancelled_response_that_never_ends_does_not_silence_the_call() -> Non
 
     assert len(call.all(do.CancelResponse)) == 1
     assert call.last(do.Leave).cause == "model_silent"
+
+
+def test_an_agent_of_another_language_says_our_lines_in_its_own() -> None:
+    call = Call(agent=msgspec.structs.replace(RECEPTION, languages=("nl",)))
+    call.greet()
+    call.end(call.begin(), "incomplete", reason="content_filter")
+
+    assert call.asked()[-1].instructions.startswith("In the language of the conversation")

@@ -9,7 +9,7 @@ from agents.spec import Contact, Guardrail, HttpCall, ToolSpec
 from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.machine import CallSession, IllegalEvent
-from calls.session.plan import CallPlan
+from calls.session.plan import CallPlan, Limits
 from calls.vocabulary import Cause
 from tests.calls.session.script import RECEPTION, Call
 
@@ -259,3 +259,84 @@ def test_what_is_done_is_not_done_twice() -> None:
     parts.tools.refuse(parts.tools.runs["call_t"], "too late")
 
     assert out == []
+
+
+# --- lingering -----------------------------------------------------------------------------------------------------
+
+
+def make_parting() -> tuple[Call, str]:
+    """The caller hangs up while the agent speaks and his own last words are not transcribed yet."""
+    call = Call(agent=AGENT, limits=Limits(linger_ms=1500))
+    call.greet()
+    for job in [c.job for c in call.all(do.CreateResponse) if c.job]:
+        call.feed(ev.ResponseEnded(response_id=f"r-{job}", status="completed", job=job, text="no"))
+    call.feed(ev.SpeechStarted(item_id="user_a", audio_start_ms=0), ev.CallerTurnCommitted(item_id="user_a"))
+    response_id = call.begin()
+    call.speak(response_id, "Well, let me", ms=1000, done=False)
+    call.run(300)
+    call.feed(ev.CallerHungUp())
+    return call, response_id
+
+
+def test_the_last_transcript_and_the_last_bill_are_waited_for() -> None:
+    call, response_id = make_parting()
+    assert call.last(do.CancelResponse).response_id == response_id
+    assert call.turn("user_a").status == "failed"
+    assert not call.all(do.Finish)
+
+    call.end(response_id, "cancelled", reason="client_cancelled")
+    assert not call.all(do.Finish)
+    call.feed(ev.CallerTranscript(item_id="user_a", text="Never mind.", final=True))
+
+    assert call.last(do.Finish) == do.Finish(reason="caller_hung_up", fault="none")
+    assert (call.turn("user_a").generated, call.turn("user_a").status) == ("Never mind.", "complete")
+    assert [usage.status for usage in call.all(do.RecordUsage) if usage.source_id == response_id] == ["cancelled"]
+
+
+def test_waiting_for_the_last_words_has_an_end() -> None:
+    call, response_id = make_parting()
+    call.run(1600)
+
+    assert call.last(do.Finish).reason == "caller_hung_up"
+    assert [usage.status for usage in call.all(do.RecordUsage) if usage.source_id == response_id] == ["lost"]
+
+
+def test_a_failed_transcript_is_not_waited_for() -> None:
+    call, response_id = make_parting()
+    call.end(response_id, "cancelled")
+    call.feed(ev.CallerTranscriptFailed(item_id="user_a"))
+
+    assert call.session.phase == "ended"
+
+
+def test_a_judge_is_waited_for_too() -> None:
+    call = Call(agent=AGENT, limits=Limits(linger_ms=1500))
+    call.greet()
+    job = next(c.job for c in call.all(do.CreateResponse) if c.job)
+    call.feed(ev.ResponseStarted(response_id="resp_j", job=job))
+    call.feed(ev.StreamLost(code=1006))
+    assert not call.all(do.Finish)
+
+    call.feed(
+        ev.ResponseEnded(response_id="resp_j", status="completed", job=job, text="yes", usage={"total_tokens": 3})
+    )
+
+    assert call.last(do.Finish).reason == "stream_lost"
+    assert call.last(do.RecordUsage).usage == {"total_tokens": 3}
+
+
+def test_nothing_is_waited_for_when_all_is_told() -> None:
+    call = Call(limits=Limits(linger_ms=1500))
+    call.greet()
+    call.feed(ev.CallerHungUp())
+
+    assert call.session.phase == "ended"
+
+
+def test_a_tool_that_answers_after_the_caller_has_gone_is_on_the_record_only() -> None:
+    call, _ = make_parting()
+    call.feed(ev.ToolFinished(call_id="call_x", output="", status="succeeded"))
+    call.feed(ev.NoteAdded(text="Too late."))
+
+    assert not call.all(do.AddToolOutput)
+    assert not call.all(do.AddMessage)

@@ -186,7 +186,7 @@ def test_a_caller_who_hangs_up_while_speaking_leaves_a_closed_turn() -> None:
     call.feed(ev.CallerHungUp())
 
     turn = list(call.turns().values())[-1]
-    assert (turn.role, turn.status) == ("caller", "complete")
+    assert (turn.role, turn.status) == ("caller", "failed")  # nobody knows what was said
     assert turn.ended_ms == 3300
 
 
@@ -220,3 +220,13 @@ def test_latency_to_the_ear_counts_what_is_still_played_before() -> None:
     call.run(2000)
 
     assert (call.turn(item_id).model_latency_ms, call.turn(item_id).turn_latency_ms) == (100, 1000)
+
+
+def test_a_transcript_that_is_there_before_its_turn_is_committed_is_kept() -> None:
+    call = Call()
+    call.greet()
+    call.feed(ev.CallerTranscript(item_id="user_a", text="Hello", final=True))
+    call.feed(ev.CallerTurnCommitted(item_id="user_a"))
+
+    assert call.turn("user_a").status == "complete"
+    assert not call.session.parts.turns.awaited
