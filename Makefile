@@ -4,12 +4,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+MAKEFLAGS += --jobs=2 # Python's packages and the front end's come at the same time
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 BIN := .venv/bin
 WORKERS ?= 2
 ARGS ?=
+# As it was typed, dollars included: it travels in the environment and is never part of a recipe's text.
+override SAY := $(value SAY)
+export SAY
 
 CONSTRAINTS := $(wildcard constraints.txt)
 # Without compiling: bytecode is made when a module is first used, and most never are (6 s of a first `make demo`).
@@ -44,7 +48,7 @@ install-runtime: .venv/.runtime $(NODE_MODULES)
 	$(PIP_INSTALL) --editable ".[dev]"
 	@touch $@
 
-node_modules/.package-lock.json: package-lock.json package.json .npmrc | .venv/.runtime
+node_modules/.package-lock.json: package-lock.json package.json .npmrc $(if $(filter $(BIN)/python,$(NPM)),| .venv/.runtime)
 	$(NPM) ci
 	@touch $@
 
