@@ -78,6 +78,7 @@ class MediaStream:
         self._incoming: DelayLine[bytes] = DelayLine(self._clock, delay_ms=config.network_delay_ms, sink=self._take)
         self._limit = int(config.stream_buffer_s * 1000 * SAMPLES_PER_MS)
         self._tail = int(config.clear_tail_ms * SAMPLES_PER_MS)
+        self._opened = False
         self._stopped = False
         self._frozen = False
         self._first_position: int | None = None
@@ -94,7 +95,7 @@ class MediaStream:
 
     @property
     def running(self) -> bool:
-        return self._socket is not None and not self._stopped
+        return self._opened and not self._stopped
 
     async def open(self) -> bool:
         """False when the server could not be reached or refused: told in an alert and a callback, the call goes on."""
@@ -119,6 +120,7 @@ class MediaStream:
             call.note("stream-error", sid=self.sid, code=fault.code, text=fault.message)
             self._report("stream-error", error=fault.message)
             return False
+        self._opened = True
         self.started_at = self._clock.samples()
         call.note("stream-started", sid=self.sid, url=url)
         self._report("stream-started")
@@ -196,6 +198,9 @@ class MediaStream:
         self._detach()
         socket = self._socket
         if socket is None:
+            return
+        if not self._opened:
+            socket.abort()  # the call ended during the handshake: nobody heard of this stream
             return
         if not socket.closed.done():
             account, call = self.call.account.sid, self.call.sid

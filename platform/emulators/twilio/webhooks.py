@@ -250,7 +250,7 @@ class Fetcher:
     ) -> tuple[int, CIMultiDictProxy[str], bytes]:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
-        if method == "GET":
+        if method == "GET" and params:
             url += ("&" if "?" in url else "?") + urlencode(params)
         headers = {"I-Twilio-Idempotency-Token": idempotency_token}
         if token is not None:

@@ -47,6 +47,8 @@ async def test_play_takes_a_wav_file_and_raw_mulaw(product: Product, double: Twi
     call = await double.ring(to=NUMBER)
     await call.ended()
     assert [piece.audio for piece in call.leg.playout.history] == [VOICE, VOICE]
+    assert [hit.path for hit in product.hits] == ["/voice", "/a.wav", "/a.ulaw"]
+    assert all(hit.signed for hit in product.hits)
     assert double.alerts == []
 
 
