@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from django.db import transaction
 from django.utils import timezone
 
-from calls.models import Call, Recording
+from calls.models import Call, CallEvent, Recording
 from calls.services.after_steps import FETCH_DELAY_S, add_recording_fetch
 from calls.services.announce import announce_call
 from calls.services.carrier_request import RECORDING_SID, CarrierRequest
@@ -58,7 +58,8 @@ def note_recording(call_id: uuid.UUID, request: CarrierRequest) -> bool:
         )
         if word == "completed":
             add_recording_fetch(recording)
-            if recording.kind == Recording.Kind.VOICEMAIL:
+            is_said = bool(request.get_int("RecordingDuration")) and not _carrier_heard_nothing(call)
+            if recording.kind == Recording.Kind.VOICEMAIL and is_said:
                 correct_empty_voicemail(call)
         announce_call(call, recording=word)
     return True
@@ -84,6 +85,13 @@ def correct_empty_voicemail(call: Call) -> None:
     )
     if corrected:
         note_event(call, "x:voicemail-left", EventKind.VOICEMAIL, data={"state": "left"})
+
+
+def _carrier_heard_nothing(call: Call) -> bool:
+    """Whether the verb after `<Record>` was run: the carrier's word that the caller stayed silent (§3.7)."""
+    return CallEvent.objects.filter(
+        call=call, key__startswith="w:resume", data__end_reason=EndReason.VOICEMAIL_EMPTY
+    ).exists()
 
 
 def _upsert(call: Call, sid: str, request: CarrierRequest, *, kind: Recording.Kind | None = None) -> Recording:

@@ -88,7 +88,7 @@ class Document:
             timeout=silence_s,
             max_length=max_length_s,
             play_beep=play_beep,
-            trim="do-not-trim",
+            trim="trim-silence",  # nobody listens to a pause before the first word
             recording_status_callback=recording_status_callback,
             recording_status_callback_method="POST",
             recording_status_callback_event="completed absent",

@@ -3,6 +3,7 @@
 import pytest
 from django.db import DatabaseError
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from calls.services import processes
 from config import health
@@ -27,8 +28,8 @@ def test_a_stopping_process_is_not_ready_but_alive(client: Client, redis_url: st
 
 
 @pytest.mark.django_db
-def test_not_ready_without_redis(client: Client, settings: pytest.FixtureRequest) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]  # pytest-django's settings
+def test_not_ready_without_redis(client: Client, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["redis"] is False

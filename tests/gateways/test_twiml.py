@@ -65,7 +65,7 @@ def test_a_voicemail() -> None:
         f'{HEAD}<Response><Say language="en-GB">Please leave a message.</Say>'
         '<Record action="https://x.example/vm/" maxLength="120" method="POST" playBeep="true"'
         ' recordingStatusCallback="https://x.example/rec/" recordingStatusCallbackEvent="completed absent"'
-        ' recordingStatusCallbackMethod="POST" timeout="5" trim="do-not-trim" /><Hangup /></Response>'
+        ' recordingStatusCallbackMethod="POST" timeout="5" trim="trim-silence" /><Hangup /></Response>'
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from calls.models import Call, CallEvent, Lease, Leg
 from calls.services import processes, tickets
@@ -68,8 +69,8 @@ def test_a_ticket_is_good_once(call: Call) -> None:
     assert refused.value.reason == "replayed"
 
 
-def test_an_expired_ticket_is_none(call: Call, settings: pytest.FixtureRequest) -> None:
-    limit: int = settings.TICKET_SECONDS  # type: ignore[attr-defined]  # pytest-django's settings
+def test_an_expired_ticket_is_none(call: Call, settings: Settings) -> None:
+    limit: int = settings.TICKET_SECONDS
     assert refusal(call, ticket_for(call, age_s=limit + 2)) == "expired"
     assert refusal(call, ticket_for(call, age_s=-60)) == "expired"
     use(call, ticket_for(call, age_s=limit - 2))
@@ -126,9 +127,9 @@ def test_an_agent_within_reach_comes_along_however_far(tenant: Tenant) -> None:
     assert set(use(call, ticket_for(call)).plan.agents) == {"First", "Middle", "Last"}
 
 
-def test_the_plans_limits_are_the_settings(call: Call, settings: pytest.FixtureRequest) -> None:
-    settings.PLAYBACK_LEAD_MS = 777  # type: ignore[attr-defined]  # pytest-django's settings
-    settings.MODEL_WATCHDOG_MS = 3_333  # type: ignore[attr-defined]
+def test_the_plans_limits_are_the_settings(call: Call, settings: Settings) -> None:
+    settings.PLAYBACK_LEAD_MS = 777
+    settings.MODEL_WATCHDOG_MS = 3_333
     limits = use(call, ticket_for(call)).plan.limits
     assert (limits.lead_ms, limits.watchdog_ms) == (777, 3_333)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from calls.models import Call, CallEvent, OperatorEvent, Recording, Route
 from calls.services import addresses, notes
@@ -97,9 +98,9 @@ def test_a_large_body_is_refused_unread(
     assert carrier.post(urls[hook], form).status_code == 413
 
 
-def test_signatures_hold_behind_a_proxy(carrier: TestCarrier, route: Route, settings: pytest.FixtureRequest) -> None:
-    settings.PUBLIC_BASE_URL = "https://voice.example.com"  # type: ignore[attr-defined]  # pytest-django's settings
-    settings.ALLOWED_HOSTS = ["internal"]  # type: ignore[attr-defined]
+def test_signatures_hold_behind_a_proxy(carrier: TestCarrier, route: Route, settings: Settings) -> None:
+    settings.PUBLIC_BASE_URL = "https://voice.example.com"
+    settings.ALLOWED_HOSTS = ["internal"]
     form = carrier.call_form(to=route.number.e164)
     response = carrier.post(
         addresses.voice_url(route.public_id),

@@ -59,6 +59,13 @@ def end_record(live: ClaimedCall, carrier: TestCarrier, *, seconds: str, sid: st
     return carrier.post(addresses.voicemail_url(live.ref), form)
 
 
+def end_call(live: ClaimedCall, carrier: TestCarrier) -> None:
+    with tenant_scope(live.tenant):
+        route = live.call.number.route
+    form = carrier.about(live.call, "completed", CallDuration="20")
+    carrier.post(addresses.number_status_url(route.public_id), form)
+
+
 def reload(live: ClaimedCall) -> Call:
     with tenant_scope(live.tenant):
         return Call.objects.get(pk=live.call.pk)
@@ -143,7 +150,7 @@ def test_the_record_verb_has_a_limit_a_beep_and_absolute_addresses(live: Claimed
         "timeout": "5",
         "maxLength": "120",
         "playBeep": "true",
-        "trim": "do-not-trim",
+        "trim": "trim-silence",
         "recordingStatusCallback": addresses.recording_url(live.ref),
         "recordingStatusCallbackMethod": "POST",
         "recordingStatusCallbackEvent": "completed absent",
@@ -151,10 +158,7 @@ def test_the_record_verb_has_a_limit_a_beep_and_absolute_addresses(live: Claimed
 
 
 def test_a_message_reported_after_the_call_ended_still_counts(at_voicemail: ClaimedCall, carrier: TestCarrier) -> None:
-    with tenant_scope(at_voicemail.tenant):
-        route = at_voicemail.call.number.route
-    ended = carrier.about(at_voicemail.call, "completed", CallDuration="20")
-    carrier.post(addresses.number_status_url(route.public_id), ended)
+    end_call(at_voicemail, carrier)
     assert reload(at_voicemail).end_reason == "voicemail_empty"
     end_record(at_voicemail, carrier, seconds="9", CallStatus="completed")
     call = reload(at_voicemail)
@@ -164,7 +168,7 @@ def test_a_message_reported_after_the_call_ended_still_counts(at_voicemail: Clai
 def test_a_lost_record_action_is_made_good_by_the_recording_callback(
     at_voicemail: ClaimedCall, carrier: TestCarrier
 ) -> None:
-    carrier.post(addresses.resume_url(at_voicemail.ref), carrier.about(at_voicemail.call))
+    end_call(at_voicemail, carrier)
     assert reload(at_voicemail).end_reason == "voicemail_empty"
     form = carrier.about(
         at_voicemail.call,
@@ -175,6 +179,19 @@ def test_a_lost_record_action_is_made_good_by_the_recording_callback(
     )
     carrier.post(addresses.recording_url(at_voicemail.ref), form)
     assert reload(at_voicemail).end_reason == "voicemail_left"
+
+
+def test_a_recording_of_silence_is_no_message(at_voicemail: ClaimedCall, carrier: TestCarrier) -> None:
+    carrier.post(addresses.resume_url(at_voicemail.ref), carrier.about(at_voicemail.call))
+    form = carrier.about(
+        at_voicemail.call,
+        RecordingSid=make_sid("RE"),
+        RecordingStatus="completed",
+        RecordingSource="RecordVerb",
+        RecordingDuration="5",
+    )
+    carrier.post(addresses.recording_url(at_voicemail.ref), form)
+    assert reload(at_voicemail).end_reason == "voicemail_empty"
 
 
 def test_the_numbers_own_greeting_is_spoken(live: ClaimedCall, carrier: TestCarrier) -> None:

@@ -7,6 +7,7 @@ import threading
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from agents.spec import AgentSpec
 from calls.models import Call, CallEvent, Lease, Leg, OperatorEvent, Route
@@ -50,10 +51,10 @@ def test_a_call_is_connected_to_a_stream_and_recorded(tenant: Tenant, carrier: T
 
 
 def test_every_address_but_the_socket_carries_the_connection_overrides(
-    carrier: TestCarrier, route: Route, settings: pytest.FixtureRequest
+    carrier: TestCarrier, route: Route, settings: Settings
 ) -> None:
-    settings.PUBLIC_BASE_URL = "https://voice.example.com"  # type: ignore[attr-defined]  # pytest-django's settings
-    settings.MEDIA_BASE_URL = "https://media.example.com"  # type: ignore[attr-defined]
+    settings.PUBLIC_BASE_URL = "https://voice.example.com"
+    settings.MEDIA_BASE_URL = "https://media.example.com"
     document = read_document(carrier.ring(route))
     stream, redirect = document.find("Connect/Stream"), document.find("Redirect")
     assert stream is not None
