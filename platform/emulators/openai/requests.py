@@ -107,7 +107,7 @@ def read_request(
     event: JsonObject, *, session: JsonObject, model: RealtimeModel, config: DoubleConfig, spoke: bool
 ) -> ResponseRequest:
     """Raises RequestError for a `response.create` that the service refuses."""
-    given = event.get("response") or {}
+    given = {} if event.get("response") is None else event["response"]
     inputs = given.get("input") if isinstance(given, dict) else None
     # The published type of `input` leaves out references, which only the request's own type has: checked one by one.
     plain = (

@@ -199,7 +199,8 @@ class RealtimeSession:
             self.emit({"type": "conversation.item.created", **event})
 
     def emit_error(self, error: RequestError, *, event_id: object) -> None:
-        self.emit({"type": "error", "error": {**error.describe(), "event_id": event_id}})
+        echoed = event_id if isinstance(event_id, str) else None
+        self.emit({"type": "error", "error": {**error.describe(), "event_id": echoed}})
 
     def _send(self, event: JsonObject) -> None:
         if self.is_closed:

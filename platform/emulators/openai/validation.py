@@ -105,6 +105,7 @@ def _check_model_union(value: JsonObject, models: Sequence[type[BaseModel]], *, 
             continue
         if key not in value:
             raise _missing(f"{path}.{key}")
+        _check_type(value[key], str, path=f"{path}.{key}")
         words = {word for model in named for word in _literal_words(model.model_fields[key].annotation)}
         if value[key] not in words:
             raise refuse_value(f"{path}.{key}", value[key], supported=sorted(words))
