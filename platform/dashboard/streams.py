@@ -36,7 +36,7 @@ def stream_response(
     request: HttpRequest, pieces: Iterator[bytes], *, content_type: str, headers: dict[str, str], status: int = 200
 ) -> StreamingHttpResponse:
     """Sends the pieces as they come. Under ASGI a plain iterator would be read whole before the first byte leaves."""
-    body: Any = _awaited(pieces) if isinstance(request, ASGIRequest) else pieces
+    body: Any = await_pieces(pieces) if isinstance(request, ASGIRequest) else pieces
     return StreamingHttpResponse(body, content_type=content_type, headers=headers, status=status)
 
 
@@ -82,6 +82,16 @@ def parse_range(header: str, *, size: int) -> ByteRange | None:
     return wanted
 
 
+async def await_pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces for an event loop, each fetched in a thread."""
+
+    def step() -> bytes | None:
+        return next(pieces, None)
+
+    while (piece := await sync_to_async(step)()) is not None:
+        yield piece
+
+
 def _read(file: IO[bytes], part: ByteRange) -> Iterator[bytes]:
     with file:
         file.seek(part.first)
@@ -92,11 +102,3 @@ def _read(file: IO[bytes], part: ByteRange) -> Iterator[bytes]:
                 return
             left -= len(piece)
             yield piece
-
-
-async def _awaited(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    def step() -> bytes | None:
-        return next(pieces, None)
-
-    while (piece := await sync_to_async(step)()) is not None:
-        yield piece
