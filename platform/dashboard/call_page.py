@@ -48,6 +48,10 @@ class CallSheet:
         return self.call.state != CallState.ENDED
 
     @property
+    def is_over(self) -> bool:
+        return not self.is_live
+
+    @property
     def timed_lines(self) -> list[Line]:
         """The agent's turns with a latency."""
         return [line for line in self.lines if line.turn.turn_latency_ms is not None]

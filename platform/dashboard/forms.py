@@ -41,7 +41,7 @@ class CallFilterForm(forms.Form):
         ),
     )
     state = forms.ChoiceField(
-        label=_("State"), required=False, choices=[("", _("Any state")), ("live", _("Live")), ("ended", _("Ended"))]
+        label=_("State"), required=False, choices=[("", _("Any")), ("live", _("Live")), ("ended", _("Ended"))]
     )
     outcome = forms.ChoiceField(label=_("Outcome"), required=False)
     number = forms.ChoiceField(label=_("Number"), required=False)
@@ -52,10 +52,10 @@ class CallFilterForm(forms.Form):
 
     def __init__(self, data: Any, *, numbers: Sequence[Number], agents: Sequence[Agent]) -> None:
         super().__init__(data)
-        self._offer("outcome", _("Any outcome"), _terms(Outcome))
-        self._offer("flag", _("Any flag"), _terms(Flag))
-        self._offer("number", _("Any number"), [(str(n.pk), n.name or n.e164) for n in numbers])
-        self._offer("agent", _("Any agent"), [(str(a.pk), a.name) for a in agents])
+        self._offer("outcome", _("Any"), _terms(Outcome))
+        self._offer("flag", _("Any"), _terms(Flag))
+        self._offer("number", _("Any"), [(str(n.pk), n.name or n.e164) for n in numbers])
+        self._offer("agent", _("Any"), [(str(a.pk), a.name) for a in agents])
         for field in self.fields.values():
             css = "form-select" if isinstance(field, forms.ChoiceField) else "form-control"
             field.widget.attrs["class"] = css

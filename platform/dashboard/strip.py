@@ -10,7 +10,7 @@ from django.utils import timezone
 from calls.models import Call, CallEvent, ToolRun
 from calls.readouts.transcript import Line
 from calls.vocabulary import CallState, EventKind, TurnRole
-from dashboard.timeline import event_ms, is_marked
+from dashboard.timeline import event_ms, find_zero, is_marked
 
 WIDTH = 1000
 NARROWEST = 2  # a bar thinner than this cannot be seen or clicked
@@ -34,7 +34,7 @@ class Bar:
 class Tick:
     x: str
     percent: str
-    at_ms: int
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,7 @@ def draw_strip(
 ) -> Strip:
     """All lanes share the axis from the start of the call to its end (now, while it is live)."""
     total = _length_ms(call, lines=lines, events=events, tool_runs=tool_runs)
+    zero = find_zero(call, events)
     speech = [line for line in lines if line.turn.generated_ms or line.turn.ended_ms is not None]
     agent: list[Bar] = []
     for line in speech:
@@ -96,7 +97,7 @@ def draw_strip(
         marks=tuple(
             _bar(at, at, total=total, kind=event.kind, key=f"event-{event.pk.hex}", name=EventKind.of(event.kind).label)
             for event in events
-            if is_marked(event) and (at := event_ms(call, event)) <= total
+            if is_marked(event) and (at := event_ms(event, zero)) <= total
         ),
         ticks=_ticks(total),
     )
@@ -105,7 +106,7 @@ def draw_strip(
 def _length_ms(call: Call, *, lines: Sequence[Line], events: Sequence[CallEvent], tool_runs: Sequence[ToolRun]) -> int:
     ends = [line.turn.ended_ms or line.turn.started_ms for line in lines]
     ends += [run.ended_ms or run.started_ms for run in tool_runs]
-    ends += [event.at_ms for event in events if event.key.startswith("s:")]
+    ends += [event.at_ms for event in events if not event.key.startswith(("w:", "x:"))]
     if call.duration_s:
         ends.append(call.duration_s * 1000)
     elif call.state != CallState.ENDED and call.answered_at:
@@ -121,4 +122,7 @@ def _bar(start: int, end: int, *, total: int, kind: str, key: str, name: str) ->
 
 def _ticks(total: int) -> tuple[Tick, ...]:
     step = next((step for step in _TICKS_MS if total / step <= _MOST_TICKS), _TICKS_MS[-1] * (total // 14_400_000 + 1))
-    return tuple(Tick(f"{at / total * WIDTH:.1f}", f"{at / total * 100:.2f}", at) for at in range(0, total + 1, step))
+    return tuple(
+        Tick(f"{at / total * WIDTH:.1f}", f"{at / total * 100:.2f}", f"{at // 60_000}:{at // 1000 % 60:02}")
+        for at in range(0, total + 1, step)
+    )

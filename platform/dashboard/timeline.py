@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext, ngettext
 
 from calls.models import Call, CallEvent, ToolRun
-from calls.vocabulary import Cause, EventKind, Fault, Step, Term, ToolStatus
+from calls.vocabulary import Cause, EndReason, EventKind, Fault, LegKind, Step, Term, ToolStatus
 
 ICONS: dict[EventKind, str] = {
     EventKind.RECEIVED: "phone-incoming",
@@ -61,16 +61,50 @@ class Entry:
 
 def tell_timeline(call: Call, *, events: Sequence[CallEvent], tool_runs: Sequence[ToolRun]) -> list[Entry]:
     """Events and tool runs in the order in which they happened."""
-    entries = [tell_event(call, event) for event in events]
-    entries += [_tell_tool_run(call, run) for run in tool_runs]
-    return sorted(entries, key=lambda entry: entry.at_ms)
+    zero = find_zero(call, events)
+    entries = [_tell_event(event, zero) for event in events]
+    entries += [_tell_tool_run(run, zero) for run in tool_runs]
+    return sorted(entries, key=lambda entry: (entry.at_ms, entry.at))
 
 
-def tell_event(call: Call, event: CallEvent) -> Entry:
+def find_zero(call: Call, events: Sequence[CallEvent]) -> dt.datetime:
+    """The time of day at which the call's clock began: known from any event of the session, which carries both."""
+    for event in events:
+        if _is_on_clock(event):
+            return event.at - dt.timedelta(milliseconds=event.at_ms)
+    return call.answered_at or call.created_at
+
+
+def event_ms(event: CallEvent, zero: dt.datetime) -> int:
+    """The event's place on the call's clock. Webhooks and services have no such clock: their time of day decides."""
+    if _is_on_clock(event):
+        return event.at_ms
+    return max(int((event.at - zero).total_seconds() * 1000), 0)
+
+
+def is_marked(event: CallEvent) -> bool:
+    """Worth a mark on the strip: what changed the course of the call."""
+    return event.kind in _MARKED
+
+
+def describe(kind: EventKind, data: dict[str, Any]) -> str:
+    """One sentence about the event; where none fits, the fields as they are, so that nothing on record is hidden."""
+    teller = _TELLERS.get(kind)
+    text = teller(data) if teller else ""
+    return text or " · ".join(
+        f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in data.items() if value not in ("", None, [], {})
+    )
+
+
+def _is_on_clock(event: CallEvent) -> bool:
+    return not event.key.startswith(("w:", "x:"))  # webhooks and services; calls.models.CallEvent names the sources
+
+
+def _tell_event(event: CallEvent, zero: dt.datetime) -> Entry:
     kind = EventKind.of(event.kind)
     return Entry(
         key=f"event-{event.pk.hex}",
-        at_ms=event_ms(call, event),
+        at_ms=event_ms(event, zero),
         at=event.at,
         icon=ICONS[kind],
         tone="bad" if kind in _BAD else "notable" if kind in _NOTABLE else "plain",
@@ -80,31 +114,8 @@ def tell_event(call: Call, event: CallEvent) -> Entry:
     )
 
 
-def is_marked(event: CallEvent) -> bool:
-    """Worth a mark on the strip: what changed the course of the call."""
-    return event.kind in _MARKED
-
-
-def event_ms(call: Call, event: CallEvent) -> int:
-    """The event's place on the call's clock. Webhooks and services have no such clock: their time of day decides."""
-    if event.at_ms or event.key.startswith("s:"):
-        return event.at_ms
-    start = call.answered_at or call.created_at
-    return max(int((event.at - start).total_seconds() * 1000), 0)
-
-
-def describe(kind: EventKind, data: dict[str, Any]) -> str:
-    """One sentence about the event; fields that it does not know are written as they are, so nothing on record is hidden."""
-    teller = _TELLERS.get(kind)
-    text = teller(data) if teller else ""
-    return text or " · ".join(
-        f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in data.items() if value not in ("", None)
-    )
-
-
-def _tell_tool_run(call: Call, run: ToolRun) -> Entry:
+def _tell_tool_run(run: ToolRun, zero: dt.datetime) -> Entry:
     status = ToolStatus.of(run.status)
-    start = call.answered_at or call.created_at
     took = ""
     if run.ended_ms is not None:
         took = gettext("%(status)s after %(ms)d ms") % {
@@ -114,7 +125,7 @@ def _tell_tool_run(call: Call, run: ToolRun) -> Entry:
     return Entry(
         key=f"run-{run.pk.hex}",
         at_ms=run.started_ms,
-        at=start + dt.timedelta(milliseconds=run.started_ms),
+        at=zero + dt.timedelta(milliseconds=run.started_ms),
         icon="tool",
         tone="tool" if status in (ToolStatus.STARTED, ToolStatus.SUCCEEDED) else "bad",
         title=run.name,
@@ -147,12 +158,58 @@ def _why(data: dict[str, Any]) -> str:
         words.append(gettext("fault: %(fault)s") % {"fault": _word(Fault, fault)})
     if detail := data.get("detail"):
         words.append(str(detail))
-    return " · ".join(words)
+    return _joined(*words)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def _step(data: dict[str, Any]) -> str:
-    step = data.get("step") or data.get("to") or ""
-    return " · ".join(part for part in (_word(Step, step) if step else "", _why(data)) if part)
+    step = str(data.get("step", ""))
+    skipped = [
+        gettext("skipped %(step)s: %(why)s") % {"step": _word(Step, one.get("step", "")), "why": _why(one)}
+        for one in data.get("skipped", [])
+    ]
+    named = gettext("no rung left") if step == "end" else _word(Step, step) if step else ""
+    return _joined(named, _why(data), *skipped)
+
+
+def _model_ready(data: dict[str, Any]) -> str:
+    return _joined(str(data.get("model", "")), gettext("renewed session") if data.get("renewed") else "")
+
+
+def _barge_in(data: dict[str, Any]) -> str:
+    heard = sum(int(part.get("heard_ms", 0)) for part in data.get("cut", []))
+    return gettext("the agent was heard for %(ms)d ms") % {"ms": heard} if data.get("cut") else ""
+
+
+def _transfer(data: dict[str, Any]) -> str:
+    seconds = int(data.get("duration_s") or 0)
+    talked = ngettext("talked for %(count)d second", "talked for %(count)d seconds", seconds) % {"count": seconds}
+    return _joined(
+        str(data.get("contact") or data.get("name") or ""),
+        str(data.get("state", "")),
+        str(data.get("dial", "")),
+        talked if seconds else "",
+        _why(data),
+    )
+
+
+def _recording(data: dict[str, Any]) -> str:
+    return _joined(str(data.get("state", "")), _plain(data["error"]) if data.get("error") else "")
+
+
+def _leg(data: dict[str, Any]) -> str:
+    named = _word(LegKind, data["kind"]) if data.get("kind") else ""
+    sip = gettext("SIP %(code)s") % {"code": data["sip"]} if data.get("sip") else ""
+    return _joined(named, str(data.get("state", "")), sip)
+
+
+def _ended(data: dict[str, Any]) -> str:
+    if "reason" not in data:
+        return ""
+    return _joined(_word(EndReason, data["reason"]), _why(data))
 
 
 def _hand_off(data: dict[str, Any]) -> str:
@@ -166,13 +223,13 @@ def _guardrail(data: dict[str, Any]) -> str:
     if "name" not in data:
         return ""
     heard = gettext("some of it was heard") if data.get("heard") else gettext("nothing of it was heard")
-    return " · ".join(part for part in (str(data["name"]), str(data.get("said", "")), heard) if part)
+    said = f"“{data['said']}”" if data.get("said") else ""
+    return _joined(str(data["name"]), said, heard)
 
 
 def _recovery(data: dict[str, Any]) -> str:
     attempt = int(data.get("attempt") or 0)
-    tries = ngettext("attempt %(count)d", "attempt %(count)d", attempt) % {"count": attempt} if attempt else ""
-    return " · ".join(part for part in (_why(data), tries) if part)
+    return _joined(_why(data), gettext("attempt %(count)d") % {"count": attempt} if attempt else "")
 
 
 def _message(data: dict[str, Any]) -> str:
@@ -185,7 +242,15 @@ def _text(data: dict[str, Any]) -> str:
 
 
 _TELLERS: dict[EventKind, Callable[[dict[str, Any]], str]] = {
+    EventKind.RECEIVED: _step,
     EventKind.STEP: _step,
+    EventKind.MODEL_READY: _model_ready,
+    EventKind.BARGE_IN: _barge_in,
+    EventKind.TRANSFER: _transfer,
+    EventKind.VOICEMAIL: _transfer,
+    EventKind.RECORDING: _recording,
+    EventKind.LEG: _leg,
+    EventKind.ENDED: _ended,
     EventKind.MODEL_LOST: _why,
     EventKind.HAND_OFF: _hand_off,
     EventKind.GUARDRAIL: _guardrail,

@@ -66,7 +66,10 @@
     if (message.activity !== undefined) showActivity(message.activity);
     else if (message.html !== undefined) {
       patchPage(message.html);
-      if (!message.live) showActivity("");
+      if (!message.live) {
+        showActivity("");
+        control.hidden = true; // what follows (costs, the recording) still appears
+      }
     }
     else if (message.changed) refreshList();
   }
@@ -161,7 +164,7 @@
     const wasFinal = current.hasAttribute("data-final");
     current.replaceWith(incoming);
     if (path) [...incoming.querySelectorAll(path.selector)][path.index]?.focus({ preventScroll: true });
-    if (!wasFinal) announce(incoming);
+    if (!wasFinal) announce(incoming.matches(".turn") ? incoming : [...incoming.querySelectorAll(".turn[data-final]")].pop());
   }
 
   function focusPath(element, within) {
@@ -170,7 +173,7 @@
   }
 
   function announce(element) {
-    if (!announcer || !element.hasAttribute("data-final")) return;
+    if (!announcer || !element?.hasAttribute("data-final")) return;
     const words = element.querySelector("[data-says]");
     if (words) announcer.textContent = `${element.querySelector(".turn-role").textContent.trim()}: ${words.textContent}`;
   }

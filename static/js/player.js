@@ -33,7 +33,7 @@
       ...lane("agent"),
       ...(both ? { splitChannels: [lane("caller"), lane("agent")] } : {}),
     });
-    surfer.on("error", () => wave.setAttribute("hidden", "")); // the browser's own player still works
+    surfer.on("error", () => wave.parentElement.setAttribute("hidden", "")); // the browser's own player still works
     new MutationObserver(() => {
       surfer.setOptions(both ? { splitChannels: [lane("caller"), lane("agent")] } : lane("agent"));
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });

@@ -9,6 +9,7 @@ import math
 import struct
 import wave
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -94,7 +95,7 @@ EVENTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("s:0", "stream_started", 0, {}),
     ("s:1", "model_ready", 40, {"session_id": "sess_1", "model": "gpt-realtime-2.1", "renewed": False}),
     ("s:2", "disclosure_heard", 4_700, {"text": "This call is recorded."}),
-    ("s:3", "barge_in", 16_640, {"item_id": "item_5", "heard_ms": 4_400}),
+    ("s:3", "barge_in", 16_640, {"generating": True, "cut": [{"item_id": "item_5", "part": 0, "heard_ms": 4_400}]}),
     ("s:4", "hand_off", 18_280, {"source": "Reception", "target": "Scheduling", "reason": "wants to move an appointment"}),
     ("x:ended", "ended", 29_300, {"reason": "agent_ended", "fault": "none", "outcome": "resolved", "carrier": "completed"}),
 )  # fmt: skip
@@ -225,6 +226,7 @@ def make_recording(call: Call, *, kind: str = "call", seconds: float = 29.0, cha
     """A stored recording with real, if simple, sound: each side hums while it speaks."""
     sound = make_wav(seconds, channels=channels)
     recording = Recording(
+        tenant=call.tenant,
         call=call,
         kind=kind,
         state=Recording.State.STORED,
@@ -239,6 +241,7 @@ def make_recording(call: Call, *, kind: str = "call", seconds: float = 29.0, cha
     return recording
 
 
+@cache
 def make_wav(seconds: float, *, channels: int = 2, rate: int = 8_000) -> bytes:
     """16-bit PCM, as the carrier serves recordings (twilio.md §4.5)."""
     spans = {

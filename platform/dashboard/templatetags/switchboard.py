@@ -13,10 +13,10 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from calls import vocabulary
-from calls.models import ToolRun
+from calls.models import LedgerEntry, ToolRun
 from dashboard.icons import read_icon
 
 register = template.Library()
@@ -24,6 +24,12 @@ register = template.Library()
 # A hidden caller in the carrier's words and its numeric stand-in (twilio.md §3.1).
 HIDDEN_CALLERS = frozenset({"anonymous", "restricted", "unavailable", "unknown", "private", "+266696687", ""})
 CURRENCY_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+_UNITS = {  # as rate cards name them
+    "minute": gettext_noop("min"),
+    "call": gettext_noop("calls"),
+    "segment": gettext_noop("segments"),
+    "month": gettext_noop("months"),
+}
 _E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 
 
@@ -131,18 +137,18 @@ def money(amount: Decimal | None, currency: str) -> str:
 
 
 @register.filter
-def unit_price(price: Decimal, currency: str) -> str:
-    """A price per unit, exact to its last digit, without trailing zeros."""
-    text = f"{price.normalize():f}"
-    whole, _, decimals = text.partition(".")
-    return _with_sign(formats.number_format(Decimal(text), max(len(decimals), 2)), currency)
-
-
-@register.filter
-def quantity(value: Decimal) -> str:
-    """A quantity without trailing zeros, grouped."""
-    text = f"{value.normalize():f}"
-    return formats.number_format(Decimal(text), len(text.partition(".")[2]), force_grouping=True)
+def priced(entry: LedgerEntry) -> str:
+    """Quantity and unit price as vendors write them: tokens by the million, the rest by one; exact to the last digit."""
+    count = _exact(entry.quantity)
+    if entry.unit == "token":
+        price = _with_sign(_exact(entry.unit_price * 1_000_000, least=2), entry.currency)
+        return ngettext("%(count)s token × %(price)s / M", "%(count)s tokens × %(price)s / M", int(entry.quantity)) % {
+            "count": count,
+            "price": price,
+        }
+    unit = _UNITS.get(entry.unit, entry.unit)
+    price = _with_sign(_exact(entry.unit_price, least=2), entry.currency)
+    return f"{count} {gettext(unit)} × {price}"
 
 
 @register.filter
@@ -177,6 +183,12 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         if value is not None:
             parameters[key] = value
     return f"?{parameters.urlencode()}"
+
+
+def _exact(value: Decimal, *, least: int = 0) -> str:
+    """All digits, grouped, no trailing zeros beyond `least` decimals."""
+    text = f"{value.normalize():f}"
+    return formats.number_format(Decimal(text), max(len(text.partition(".")[2]), least), force_grouping=True)
 
 
 def _with_sign(text: str, currency: str, *, negative: bool = False) -> str:
