@@ -22,7 +22,7 @@ def look(since: float) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_process_in_the_checkout_that_began_after_the_mark_is_reported() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=ROOT / "tests") as left_behind:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], cwd=ROOT / "tests") as left_behind:
         try:
             began = psutil.Process(left_behind.pid).create_time()
             done = look(began - 1)

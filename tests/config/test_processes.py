@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,6 +22,7 @@ from config.processes import (
     when_saying,
     when_true,
 )
+from tests.config.engines.harness import wait_until
 
 DEADLINE_SECONDS = 10.0
 
@@ -47,19 +47,17 @@ while True:
     signal.pause()
 """
 _WITH_A_CHILD = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 print("child", child.pid, "up")
 child.wait()
 """
+# Opening a pipe waits for the other end: neither gets further alone.
 _MEET = """
-import os, sys, time
-meeting, own, other = sys.argv[1:]
-open(meeting + own, "w").close()
-while not os.path.exists(meeting + other):
-    time.sleep(0.01)
+import signal, sys
+open(sys.argv[1], sys.argv[2]).close()
 print("up")
-time.sleep(600)
+signal.pause()
 """
 _HTTP = """
 import http.server, sys
@@ -77,13 +75,6 @@ server.serve_forever()
 
 def make_program(name: str, code: str, *arguments: str, **options: object) -> Program:
     return Program(name=name, command=python("-c", code, *arguments), **{"is_ready": when_saying("up"), **options})  # type: ignore[arg-type] # options by name
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.02)  # polls the process table, which has no event to wait for
 
 
 def is_gone(pid: int) -> bool:
@@ -105,11 +96,9 @@ def test_batches_stop_in_reverse_order(tmp_path: Path) -> None:
 
 def test_a_batch_is_launched_whole_before_anyone_is_waited_for(tmp_path: Path) -> None:
     meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
     with ProcessGroup(logs=tmp_path / "logs") as group:
-        group.start(
-            make_program("left", _MEET, str(meeting), "left", "right"),
-            make_program("right", _MEET, str(meeting), "right", "left"),
-        )
+        group.start(make_program("left", _MEET, str(meeting), "w"), make_program("right", _MEET, str(meeting), "r"))
 
 
 def test_a_program_that_dies_early_is_reported_with_its_last_lines(tmp_path: Path) -> None:
@@ -199,7 +188,7 @@ def test_a_second_ctrl_c_ends_the_patience_and_not_the_clean_up(tmp_path: Path) 
 def test_what_programs_say_is_repeated_after_their_names_and_kept_in_files(tmp_path: Path) -> None:
     said: list[str] = []
     with ProcessGroup(logs=tmp_path / "logs", echo=said.append) as group:
-        group.start(make_program("web", "print('one'); print('two up', end=''); import time; time.sleep(600)"))
+        group.start(make_program("web", "print('one'); print('two up', end=''); import signal; signal.pause()"))
     assert said == ["       web | one", "       web | two up"]
     assert (tmp_path / "logs" / "web.log").read_text() == "one\ntwo up"
 
@@ -209,7 +198,7 @@ def test_programs_end_when_we_are_killed_with_kill_9(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from config.processes import *\n"
         "with ProcessGroup(logs=Path(sys.argv[1])) as group:\n"
-        "    (web,) = group.start(Program(name='web', command=python('-c', 'import time; time.sleep(600)')))\n"
+        "    (web,) = group.start(Program(name='web', command=python('-c', 'import signal; signal.pause()')))\n"
         "    print(web.pid, flush=True)\n"
         "    group.wait()\n"
     )
