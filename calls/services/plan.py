@@ -85,7 +85,7 @@ def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec]) ->
         attempt=call.resumes,
         agent=name if name in agents else first.name,
         history=tuple(_read_history(call, tool_runs)),
-        open_tools=tuple(_tool(run) for run in tool_runs if run.status == ToolStatus.STARTED),
+        open_tools=tuple(_tool(run) for run in tool_runs if _is_open(run)),
         next_turn=_next(Turn, call, TURN_GAP),
         next_event=_next_event(call),
         next_tool_run=_next(ToolRun, call, TURN_GAP),
@@ -107,13 +107,26 @@ def _read_history(call: Call, tool_runs: list[ToolRun]) -> list[HistoryItem]:
                 (turn.started_ms, turn.sequence, HistoryItem(kind="caller" if is_caller else "agent", text=text))
             )
     for run in tool_runs:
-        if run.status != ToolStatus.STARTED:
+        if not _is_open(run):
             timed.append((run.started_ms, run.sequence, _tool(run)))
     return [item for _at, _sequence, item in sorted(timed, key=lambda entry: entry[:2])]
 
 
+def _is_open(run: ToolRun) -> bool:
+    """Nobody told the model how it ended: it still runs, or the session that started it could not wait."""
+    return run.status == ToolStatus.STARTED or (run.status == ToolStatus.UNKNOWN and not run.output)
+
+
 def _tool(run: ToolRun) -> HistoryItem:
-    return HistoryItem(kind="tool", call_id=run.tool_call_id, name=run.name, arguments=run.arguments, output=run.output)
+    return HistoryItem(
+        kind="tool",
+        call_id=run.tool_call_id,
+        name=run.name,
+        arguments=run.arguments,
+        output=run.output,
+        sequence=run.sequence,
+        revision=run.revision,
+    )
 
 
 def _next(model: Any, call: Call, gap: int) -> int:

@@ -100,7 +100,8 @@ def test_a_resumed_session_knows_what_was_said_and_done(live: ClaimedCall, carri
         ToolRun.objects.create(
             **tool, sequence=0, tool_call_id="t1", status="succeeded", output="sent", started_ms=3_000
         )
-        ToolRun.objects.create(**tool, sequence=1, tool_call_id="t2", status="started", started_ms=9_500)
+        ToolRun.objects.create(**tool, sequence=1, tool_call_id="t2", status="started", revision=1, started_ms=9_500)
+        ToolRun.objects.create(**tool, sequence=2, tool_call_id="t3", status="unknown", revision=2, started_ms=9_600)
         CallEvent.objects.create(call=live.call, key="s:7", kind="disclosure_heard", at=timezone.now())
     resume = claim_again(live, carrier, ticket_of(ask(live, carrier))).plan.resume
     assert resume is not None
@@ -109,7 +110,8 @@ def test_a_resumed_session_knows_what_was_said_and_done(live: ClaimedCall, carri
         ("caller", "My order?"),
         ("tool", "t1"),
     ]
-    assert [item.call_id for item in resume.open_tools] == ["t2"]
+    # Neither the one that still ran nor the one whose session could not wait was ever answered.
+    assert [(item.call_id, item.sequence, item.revision) for item in resume.open_tools] == [("t2", 1, 1), ("t3", 2, 2)]
     assert resume.disclosed
     assert not resume.recording
     # Beyond whatever the last session's spool may still hold.
