@@ -147,7 +147,7 @@ class Call:
             else:
                 self._waiters.append((wanted, waiter))
 
-    async def wait_for(self, kind: str, timeout: float = 10.0) -> LogEntry:  # noqa: ASYNC109 - named so in the brief of the API
+    async def wait_for(self, kind: str, timeout: float = 10.0) -> LogEntry:  # noqa: ASYNC109 - reads like asyncio.wait_for
         """The first log entry of that kind, also one that is already there. Raises TimeoutError (wall seconds)."""
         for entry in self.log:
             if entry.kind == kind:

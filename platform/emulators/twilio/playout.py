@@ -140,6 +140,14 @@ class Playout:
     def played(self, source: str, *, now: int) -> int:
         return sum(piece.played(now) for piece in self.history if piece.source == source)
 
+    def played_between(self, source: str, first: int, last: int, *, now: int) -> int:
+        """How much of that stretch of a stream (by offsets in what was received) had been played at `now`."""
+        return sum(
+            max(0, min(last, piece.offset + piece.played(now)) - max(first, piece.offset))
+            for piece in self.history
+            if piece.source == source and piece.offset < last
+        )
+
     def received(self, source: str) -> int:
         return self._received.get(source, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aiohttp import web
 
 from emulators.callers import Caller, HangUp, PlayRaw, Press, Silence, WaitForAgent, WaitHeard
 from emulators.twilio.call import Call, Source
@@ -118,13 +119,11 @@ async def test_person_accepts_the_call_by_a_key(product: Product, double: Twilio
     await call.ended()
     assert product.hits_of("/whisper")[0].params["CallSid"] == child_of(double, call).sid
     assert product.hits_of("/dialled")[0].params["DialCallStatus"] == status
-    assert (call.leg.heard_audio() == b"") is True  # the caller hears nothing of the whisper
+    assert call.leg.heard_audio() == b""  # the caller hears nothing of the whisper
     assert double.alerts == []
 
 
-def answer_key(digits: str) -> object:
-    from aiohttp import web
-
+def answer_key(digits: str) -> web.Response:
     body = "<Response/>" if digits == "1" else "<Response><Hangup/></Response>"
     return web.Response(text=body, content_type="text/xml")
 

@@ -49,6 +49,18 @@ def test_clear_cuts_the_playing_piece_drops_the_queue_and_flushes_all_marks() ->
     assert playout.read(990, 1010) == b"b" * 10 + b"a" * 10
 
 
+def test_what_was_played_of_one_item_is_told_by_its_place_in_the_stream() -> None:
+    playout = Playout()
+    for audio in (A, B, C):
+        playout.enqueue(audio, now=0, source="MZ")
+    playout.enqueue(A, now=0, source="MZother")
+    playout.clear(now=1000, source="MZ")
+    assert playout.played_between("MZ", 0, 500, now=5000) == 500
+    assert playout.played_between("MZ", 500, 1600, now=5000) == 500
+    assert playout.played_between("MZ", 1600, 2400, now=5000) == 0
+    assert playout.played_between("MZ", 0, 2400, now=5000) == playout.clears[0].played
+
+
 def test_clear_on_silence_has_nothing_playing() -> None:
     playout = Playout()
     playout.enqueue(A, now=0, source="MZ")

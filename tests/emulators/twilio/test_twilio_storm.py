@@ -7,6 +7,7 @@ import itertools
 import random
 
 import pytest
+from aiohttp import web
 
 from emulators.callers import Caller, HangUp, PlayRaw, Press, Silence, Step
 from emulators.twilio.call import Call, End, Source
@@ -14,7 +15,7 @@ from emulators.twilio.double import TwilioDouble
 from emulators.twilio.recording import RecordingOrder, begin_recording
 from emulators.twilio.values import TERMINAL, Status
 from tests.emulators.twilio.conftest import MakeDouble
-from tests.emulators.twilio.product import NUMBER, Peer, Product
+from tests.emulators.twilio.product import NUMBER, Hit, Peer, Product
 
 VOICE = bytes([0x10, 0x90] * 2000)
 PERSON = "+15005550200"
@@ -34,13 +35,11 @@ def write_documents(product: Product, chance: random.Random) -> None:
         '<Start><Recording/></Start><Pause length="1"/>',
     ]
 
-    def write(hit: object) -> object:
-        from aiohttp import web
-
+    def write(hit: Hit) -> web.Response:
         body = "".join(chance.choices(verbs, k=2)) + chance.choice(["", "<Redirect>/voice</Redirect>"])
         return web.Response(text=f"<Response>{body}</Response>", content_type="text/xml")
 
-    product.answer("/voice", write)  # type: ignore[arg-type] # a response per request
+    product.answer("/voice", write)
     for path in ("/ended", "/menu", "/recorded", "/dialled", "/other"):
         product.answer(path, "<Say>Bye</Say>")
 
@@ -119,4 +118,4 @@ async def test_calls_end_once_and_leave_nothing_behind(product: Product, make_do
         check_call(call)
     assert double.exchange.failures == []
     assert len(product.hits_of("/status")) == CALLS
-    assert {alert.code for alert in double.alerts} <= {31921, 31924, 31920}  # cut networks only
+    assert {alert.code for alert in double.alerts} <= {31900, 31920, 31921, 31924}  # cut networks, too many forks

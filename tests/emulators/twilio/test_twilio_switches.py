@@ -12,7 +12,7 @@ from emulators.twilio.double import TwilioDouble
 from emulators.twilio.leg import Frame
 from emulators.twilio.values import Status
 from tests.emulators.twilio.conftest import MakeDouble
-from tests.emulators.twilio.product import ACCOUNT, NUMBER, TOKEN, Peer, Product
+from tests.emulators.twilio.product import ACCOUNT, NUMBER, TOKEN, Handler, Peer, Product
 
 VOICE = bytes([0x10, 0x90] * 4000)
 PERSON = "+15005550200"
@@ -26,8 +26,8 @@ def connect(product: Product) -> str:
     return f'<Connect action="/ended"><Stream url="{product.ws_url}/media"/></Connect>'
 
 
-async def ring(product: Product, double: TwilioDouble, handler: object, **script: Caller) -> Call:
-    product.socket("/media", handler)  # type: ignore[arg-type] # a coroutine function of one peer
+async def ring(product: Product, double: TwilioDouble, handler: Handler, **script: Caller) -> Call:
+    product.socket("/media", handler)
     product.answer("/voice", connect(product))
     product.answer("/ended", "<Hangup/>")
     call = await double.ring(to=NUMBER, **script)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from emulators.callers import Caller, HangUp, PlayRaw, Press, Silence, WaitForAgent
 from emulators.sound import make_wav
+from emulators.twilio.call import Call
 from emulators.twilio.double import TwilioDouble
 from emulators.twilio.tones import make_beep, make_digit
 from tests.emulators.twilio.conftest import MakeDouble
@@ -19,8 +20,8 @@ def codes(double: TwilioDouble) -> list[int]:
     return [alert.code for alert in double.alerts]
 
 
-def sources(call: object) -> list[str]:
-    return [piece.source for piece in call.leg.playout.history]  # type: ignore[attr-defined] # a Call
+def sources(call: Call) -> list[str]:
+    return [piece.source for piece in call.leg.playout.history]
 
 
 async def test_say_is_really_spoken_into_the_callers_ear(product: Product, double: TwilioDouble) -> None:

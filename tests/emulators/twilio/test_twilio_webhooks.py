@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
+from emulators.twilio.call import Source
 from emulators.twilio.double import TwilioDouble
 from emulators.twilio.values import TwilioFault
 from emulators.twilio.webhooks import Overrides, check_url, resolve_url, split_overrides
@@ -213,8 +214,6 @@ async def test_relative_action_needs_a_document_url(product: Product, double: Tw
     product.answer("/voice", '<Pause length="60"/>')
     call = await double.ring(to=NUMBER)
     call.answer()
-    from emulators.twilio.call import Source
-
     call.run_document(Source(twiml='<Response><Redirect method="POST">/next</Redirect></Response>'))
     await call.ended()
     assert codes(double) == [11100]
