@@ -25,6 +25,7 @@ class DoubleConfig:
 
     # Webhooks (twilio.md §3.2, §3.3), wall time.
     webhook_limit_s: float = 15.0
+    retry_pause_s: float = 0.0  # between the tries of one webhook (§3.3 states none) [unverified]
     stream_connect_limit_s: float = 5.0  # Twilio publishes no handshake figure (§1.6) [unverified]
     close_handshake_limit_s: float = 2.0
 

@@ -32,7 +32,7 @@ class Exchange:
         self.faults = Faults()
         self.clock = Clock(speed=config.speed)
         self.ticker = Ticker(self.clock)
-        self.fetcher = Fetcher(limit_s=config.webhook_limit_s)
+        self.fetcher = Fetcher(limit_s=config.webhook_limit_s, retry_pause_s=config.retry_pause_s)
         self.base_url = ""  # set by the server that stands in front
         self.accounts: dict[str, Account] = {}
         self.numbers: dict[str, Number] = {}  # by E.164

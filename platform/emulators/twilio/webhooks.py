@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -124,8 +125,9 @@ class _Attempt(Exception):
 class Fetcher:
     """One per double; `open` before use, `close` after."""
 
-    def __init__(self, *, limit_s: float) -> None:
+    def __init__(self, *, limit_s: float, retry_pause_s: float = 0.0) -> None:
         self._limit_s = limit_s
+        self._retry_pause_s = retry_pause_s
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -199,6 +201,7 @@ class Fetcher:
             if not again:
                 raise fault
             attempt += 1
+            await asyncio.sleep(self._retry_pause_s)
 
     async def _follow(
         self,

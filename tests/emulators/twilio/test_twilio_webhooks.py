@@ -91,6 +91,17 @@ async def test_retry_policy_repeats_the_webhook_with_the_same_idempotency_token(
     assert double.alerts == []
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+async def test_tries_of_one_webhook_may_be_apart(product: Product, make_double: MakeDouble, pause_s: float) -> None:
+    double = await make_double(retry_pause_s=pause_s, speed=1.0)
+    product.answer("/voice", web.Response(status=503), "<Hangup/>")
+    double.exchange.numbers[NUMBER].voice_url = f"{product.base_url}/voice#rp=5xx"
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    first, second = call.entries("webhook")
+    assert (second.at_s - first.at_s >= 0.2) is (pause_s > 0)
+
+
 async def test_two_webhooks_have_different_idempotency_tokens(product: Product, double: TwilioDouble) -> None:
     product.answer("/voice", f"<Redirect>{product.base_url}/next</Redirect>")
     await ring(double)
