@@ -33,6 +33,7 @@ from emulators.openai.requests import ResponseRequest, read_request
 from emulators.openai.response import Response
 from emulators.openai.script import Script
 from emulators.openai.session_config import check_update_shape, make_session, update_session
+from emulators.openai.strikes import strike
 from emulators.openai.usage import Segment
 from emulators.openai.validation import check_shape
 from emulators.openai.wire import EVENT_ID_MAX_CHARS, JsonObject, RequestError, make_id, read_clock_s, read_event
@@ -148,6 +149,10 @@ class RealtimeSession:
         self.emit_error(RequestError(message, code="session_expired"), event_id=None)
         self.outbox.put_nowait(Closing(1001, message))
 
+    def strike(self, fault: Fault) -> None:
+        """Does a live fault at once. Raises ValueError for one that has to wait for its moment."""
+        strike(self, fault)
+
     def cut(self, close_code: int) -> None:
         reason = {1011: "internal error", 1012: "service restart", 1013: "try again later"}.get(close_code, "")
         self.outbox.put_nowait(Closing(close_code, reason))
@@ -162,27 +167,10 @@ class RealtimeSession:
         self.ear.close()
         self.record.note_closed(code)
 
-    def strike(self, fault: Fault) -> None:
-        """Does a live fault at once. Raises ValueError for one that has to wait for its moment."""
-        match fault.kind:
-            case FaultKind.GARBAGE_FRAME:
-                self.outbox.put_nowait(b'{"type": "response.output_audio.delta", "delta": ')
-            case FaultKind.UNKNOWN_EVENT:
-                self.emit({"type": "conversation.mood.updated", "mood": {"name": "calm"}})
-            case FaultKind.DTMF_EVENT:  # §4.2: SIP only, and the one event without event_id
-                event = {"type": "input_audio_buffer.dtmf_event_received", "event": fault.digit}
-                self._send(event | {"received_at": read_clock_s()})
-            case FaultKind.EXPIRE:
-                self.expire()
-            case FaultKind.CLOSE:
-                self.cut(fault.close_code)
-            case _:
-                raise ValueError(f"{fault.kind} waits for its moment: inject it")
-
     # What goes out.
 
     def emit(self, event: JsonObject) -> None:
-        self._send({"event_id": make_id("event"), **event})
+        self.send({"event_id": make_id("event"), **event})
 
     def emit_item(self, kind: str, item: Item) -> None:
         """`conversation.item.added` or `.done`; the item joins the conversation with the first."""
@@ -202,7 +190,12 @@ class RealtimeSession:
         echoed = event_id if isinstance(event_id, str) else None
         self.emit({"type": "error", "error": {**error.describe(), "event_id": echoed}})
 
-    def _send(self, event: JsonObject) -> None:
+    def send_raw(self, frame: bytes) -> None:
+        """A text frame that need not be an event."""
+        self.outbox.put_nowait(frame)
+
+    def send(self, event: JsonObject) -> None:
+        """An event as it stands; `emit` gives it the id that all but one kind have (§4.2)."""
         if self.is_closed:
             return
         self.outbox.put_nowait(orjson.dumps(event))
