@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -217,7 +218,19 @@ def main(argument: str) -> int:
             server.ask_to_stop()
         for server in servers:
             server.wait_until_stopped()
+        _tidy_up(places, is_throwaway=wanted["throwaway"])
     return 0
+
+
+def _tidy_up(places: Places, *, is_throwaway: bool) -> None:
+    """Nothing stays outside the data directory but data that should last."""
+    if not places.sockets.is_relative_to(places.home):
+        with contextlib.suppress(
+            OSError
+        ):  # not empty: a server that was killed left its socket, and the next start uses it
+            places.sockets.rmdir()
+    if is_throwaway and places.home != places.data_dir:
+        shutil.rmtree(places.home, ignore_errors=True)
 
 
 def _explain(error: OSError, *, places: Places) -> EngineError:

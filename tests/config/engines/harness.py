@@ -27,7 +27,9 @@ from config.engines.errors import EngineError
 from config.engines.places import find_places
 from config.engines.urls import EnginePlan
 try:
-    attach_engines(EnginePlan(places=find_places(Path(sys.argv[1])), wants_postgres=True, wants_redis=True, is_throwaway=True))
+    places = find_places(Path(sys.argv[1]))
+    throwaway = sys.argv[2] == "throwaway"
+    attach_engines(EnginePlan(places=places, wants_postgres=True, wants_redis=True, is_throwaway=throwaway))
 except EngineError as error:
     print("failed:", error.message, flush=True)
     sys.exit(1)
@@ -40,10 +42,16 @@ class Client:
     """A process that is attached until it is released or killed."""
 
     def __init__(
-        self, data_dir: Path, *, python: str = sys.executable, search_path: str = "", identity: PopenAs | None = None
+        self,
+        data_dir: Path,
+        *,
+        python: str = sys.executable,
+        search_path: str = "",
+        identity: PopenAs | None = None,
+        data: str = "throwaway",
     ) -> None:
         self.process = subprocess.Popen(
-            [python, "-P", "-W", "error", "-c", _CLIENT, str(data_dir)],
+            [python, "-P", "-W", "error", "-c", _CLIENT, str(data_dir), data],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
@@ -74,8 +82,8 @@ class Client:
 
 
 @contextmanager
-def attached(data_dir: Path) -> Iterator[Client]:
-    client = Client(data_dir)
+def attached(data_dir: Path, *, data: str = "throwaway") -> Iterator[Client]:
+    client = Client(data_dir, data=data)
     try:
         assert client.read_answer() == "attached"
         yield client

@@ -199,6 +199,7 @@ def test_a_very_long_checkout_path_works() -> None:
                 assert len(bytes(sockets)) <= LONGEST_SOCKET_DIR_BYTES < len(bytes(data_dir))
                 assert sockets.stat().st_mode & 0o077 == 0
             wait_until(lambda: not find_processes(data_dir), "the engines stopped")
+            assert not sockets.exists()
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
 
@@ -212,17 +213,21 @@ def test_root_in_a_closed_directory_keeps_the_data_where_the_engines_can_reach_i
     home = find_places(closed / ".data").home
     assert not home.is_relative_to(tmp_path)
     try:
-        with attached(closed / ".data"):
+        with attached(closed / ".data", data="lasting"):
             remember(closed / ".data", "found again")
         wait_until(lambda: not find_processes(closed / ".data"), "the engines stopped")
-        with attached(closed / ".data"):
+        with attached(closed / ".data", data="lasting"):
             assert recall(closed / ".data") == {"found again"}
             for process in find_processes(closed / ".data"):
                 assert (process.uids().real == 0) == (process.name().startswith("python"))
         wait_until(lambda: not find_processes(closed / ".data"), "the engines stopped")
         assert closed.stat().st_mode & 0o777 == 0o700
+        with attached(closed / ".data", data="throwaway"):
+            assert home.exists()
+        wait_until(lambda: not find_processes(closed / ".data"), "the engines stopped")
+        assert not home.exists()
     finally:
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an unprivileged user already")
