@@ -145,3 +145,13 @@ def can(ability: Ability, arrangement: Arrangement, *, confirmed: Collection[str
     if support is Support.UNCONFIRMED:
         return f"{ability}:{arrangement}" in confirmed
     return support is not Support.NO
+
+
+def render_table() -> str:
+    """The table as Markdown, for docs/call-session.md (a test holds the two together)."""
+    lines = ["| | " + " | ".join(arrangement.value for arrangement in Arrangement) + " |"]
+    lines.append("|---" * (len(Arrangement) + 1) + "|")
+    for ability, row in TABLE.items():
+        cells = [f"{row[a].support}. {row[a].how}".removesuffix(". ") for a in Arrangement]
+        lines.append(f"| {ability.value.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -114,7 +114,7 @@ class Conductor:
                 heard = [{"item_id": p.item_id, "part": p.content_index, "heard_ms": p.heard_ms} for p in parts]
                 ctx.record(EventKind.BARGE_IN, generating=generating, cut=heard)
         ctx.caller_speaking = True
-        self.sequencer.drop("silence", "filler")
+        self.sequencer.drop("silence", "filler", "continue", "neutral")
         self.watchdog.rest()
         self.silence.caller_active()
         self.turns.caller_began(event.item_id)

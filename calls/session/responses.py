@@ -13,7 +13,8 @@ from calls.session import events as ev
 from calls.session.context import Context
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
-STALE = frozenset({"greeting", "silence", "filler"})  # lines that make no sense once the caller has spoken
+# Lines that make no sense once the caller has spoken: his words come first now.
+STALE = frozenset({"greeting", "silence", "filler", "apology", "continue", "neutral"})
 REFLECTION_MS = 250.0  # what was sent less than this before a commit may not be in the response that the commit made
 
 

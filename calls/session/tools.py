@@ -191,12 +191,14 @@ class Tools:
         """Asks for speech about answers, once per response and when all its calls were answered (§3.7 step 4)."""
         if not self.runs:
             return
-        active = self.sequencer.active.response_id if self.sequencer.active else ""
-        open_responses = {run.response_id for run in self.runs.values() if not run.answered} | {active}
+        open_responses = {run.response_id for run in self.runs.values() if not run.answered}
+        if self.sequencer.active:
+            open_responses.add(self.sequencer.active.response_id)
         due = [run for run in self.runs.values() if not run.spoken_of and run.response_id not in open_responses]
         for run in due:
             run.spoken_of = True
         if any(run.wants_response for run in due):
+            self.sequencer.drop("filler")
             self.sequencer.want(purpose="answer")
 
     def session_lost(self) -> None:

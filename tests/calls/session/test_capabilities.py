@@ -1,6 +1,8 @@
 """The table of product 5.0: complete, and honest about what is not confirmed."""
 
-from calls.session.capabilities import TABLE, Ability, Arrangement, Support, can, look_up
+from pathlib import Path
+
+from calls.session.capabilities import TABLE, Ability, Arrangement, Support, can, look_up, render_table
 
 
 def test_every_ability_is_answered_for_every_arrangement() -> None:
@@ -24,3 +26,9 @@ def test_streams_send_digits_and_trunks_do_not() -> None:
     assert can(Ability.DIGITS_OUT, Arrangement.STREAMS)
     assert not can(Ability.DIGITS_OUT, Arrangement.SIP_TRUNK)
     assert look_up(Ability.RECORDING, Arrangement.SIP_TRUNK).support is Support.LIMITED
+
+
+def test_the_documentation_shows_this_table() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "call-session.md"
+
+    assert render_table() in page.read_text()

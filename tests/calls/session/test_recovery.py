@@ -425,8 +425,11 @@ def test_open_tools_are_run_again_only_if_that_is_safe() -> None:
         "call_b": (2, 2, "unknown"),
         "call_c": (3, 1, "unknown"),
     }
+    call.reply("Sorry about that.")
+    asked = len(call.asked())
     call.feed(ev.ToolFinished(call_id="call_a", output="sent", status="succeeded"))
     assert call.last(do.AddToolExchange).output == "sent"
+    assert len(call.asked()) == asked + 1
 
 
 def test_an_agent_that_is_gone_from_the_plan_is_replaced_by_the_first() -> None:

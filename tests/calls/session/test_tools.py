@@ -261,3 +261,29 @@ def test_a_tool_that_runs_when_the_caller_hangs_up_has_an_unknown_outcome() -> N
     runs = {c.call_id: c.status for c in call.all(do.RecordToolRun)}
     assert list(runs.values()) == ["succeeded", "unknown"]
     assert call.feed(ev.ToolFinished(call_id="call_9", output="", status="succeeded")) == []
+
+
+def test_a_filler_is_not_said_to_a_caller_who_cut_in() -> None:
+    call = make_call()
+    call_id = call.call_tool("slow", end=False)
+    response_id = call.session.parts.sequencer.active.response_id
+    call.interrupt()
+    call.end(response_id, "cancelled", reason="turn_detected")
+    finish(call, call_id)
+    call.feed(ev.SpeechStopped(item_id="user_9", audio_end_ms=0))
+
+    assert not [c for c in call.asked() if "One moment" in c.instructions]
+
+
+def test_a_filler_that_had_to_wait_is_dropped_when_the_answer_is_there() -> None:
+    call = Call(agent=msgspec.structs.replace(AGENT, barge_in=False))
+    call.greet()
+    call.caller_says("Where is my order?")
+    call_id = call.call_tool("slow", end=False)
+    response_id = call.session.parts.sequencer.active.response_id
+    call.interrupt()
+    call.end(response_id)
+    finish(call, call_id)
+    call.feed(ev.SpeechStopped(item_id="user_9", audio_end_ms=0))
+
+    assert call.asked()[-1].instructions == ""
