@@ -631,3 +631,18 @@ async def test_webhook_can_arrive_twice_with_one_idempotency_token(product: Prod
     first, second = product.hits
     assert first.headers["I-Twilio-Idempotency-Token"] == second.headers["I-Twilio-Idempotency-Token"]
     assert [entry.detail["text"] for entry in call.entries("say")] == ["First"]
+
+
+async def test_oversized_message_is_31924_and_the_next_verb_runs(product: Product, double: TwilioDouble) -> None:
+    async def shout(peer: Peer) -> None:
+        await peer.start()
+        await peer.ws.send_str("x" * (1 << 21))
+        await peer.collect()
+
+    product.socket("/media/t1/abc", shout)
+    product.answer("/voice", connect(product, "<Redirect>/resume</Redirect>"))
+    product.answer("/resume", "<Hangup/>")
+    call = await double.ring(to=NUMBER)
+    await call.ended()
+    assert codes(double) == [31924]
+    assert len(product.hits_of("/resume")) == 1
