@@ -44,7 +44,8 @@ class TestCarrier:
         sent = {"X-Twilio-Signature": signature, **(headers or {})}
         if token:
             sent["I-Twilio-Idempotency-Token"] = token
-        path = urlsplit(signed).path
+        parts = urlsplit(signed)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         return self.client.post(path, form, headers={key: text for key, text in sent.items() if text})  # type: ignore[return-value]
 
     def call_form(self, *, to: str, call_sid: str = "", **extra: str) -> dict[str, str]:

@@ -66,7 +66,12 @@ def media_path(process: str, ref: str) -> str:
     return f"/media/{process}/{ref}/"
 
 
-def _hook(kind: str, name: str) -> str:
+def hook_url(path: str) -> str:
+    """A path below the hooks, as handed to the carrier."""
     # Connection overrides ride in the fragment, which is neither sent nor signed (§3.3).
     fragment = f"#{settings.WEBHOOK_OVERRIDES}" if settings.WEBHOOK_OVERRIDES else ""
-    return f"{settings.PUBLIC_BASE_URL}{HOOKS}/{kind}/{name}/{fragment}"
+    return f"{settings.PUBLIC_BASE_URL}{HOOKS}{path}{fragment}"
+
+
+def _hook(kind: str, name: str) -> str:
+    return hook_url(f"/{kind}/{name}/")

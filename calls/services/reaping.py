@@ -124,7 +124,9 @@ def _reap_without_carrier(call: Call, error: GatewayError) -> bool:
         log.warning("reaper_waits", call_id=str(call.pk), error=str(error))
         return False
     # The carrier does not know the call, or it is older than any call can be.
-    return close_call(call, end_reason=EndReason.REAPED, fault=Fault.CARRIER, ended_at=_last_sign(call))
+    return close_call(
+        call, end_reason=EndReason.REAPED, fault=Fault.CARRIER, ended_at=_last_sign(call), carrier_status="unknown"
+    )
 
 
 def _settle(call: Call) -> bool:

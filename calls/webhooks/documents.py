@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from calls.services import addresses
+from calls.services import addresses, sentences
 from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, TakeVoicemail
 from calls.services.tickets import make_ticket
 from gateways.twiml import Document
 
 STREAM_NAME = "agent"
 TICKET = "ticket"
+HOLD_QUERY = "hold"
+HOLD_PAUSE_S = 4
+MOST_HOLDS = (
+    8  # about 40 s with what the carrier needs between them; it follows at most 10 redirects in a row (§3.2: 11215)
+)
 VOICEMAIL_SILENCE_S = 5  # the carrier's own default, sent explicitly (twilio.md §3.7)
 
 
@@ -42,3 +47,21 @@ def render_answer(answer: AnyAnswer, ref: str) -> str:
         case HangUp():
             document.hangup()
     return document.render()
+
+
+def render_hold(url: str, *, holds: int) -> str:
+    """Without a database: ask the caller for patience and have the carrier ask `url` again, a bounded number of times.
+
+    It is given to whoever asks, because no signature can be checked then: it tells and changes nothing.
+    """
+    if holds >= MOST_HOLDS:
+        return Document().say(sentences.cannot_help()).hangup().render()
+    say = sentences.moment_please() if holds % 3 == 0 else ""
+    base, _, fragment = url.partition("#")
+    again = f"{base}?{HOLD_QUERY}={holds + 1}" + (f"#{fragment}" if fragment else "")
+    return Document().say(say).pause(HOLD_PAUSE_S).redirect(again).render()
+
+
+def render_farewell() -> str:
+    """Without a database, after a voicemail: the recording's own callback brings it later."""
+    return Document().say(sentences.voicemail_thanks()).hangup().render()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from calls.models import Call
@@ -77,12 +78,24 @@ def check_carrier(
         raise Refused(400, str(error)) from None
 
 
-def guarded(view: Callable[[HttpRequest, str], HttpResponse]) -> Callable[[HttpRequest, str], HttpResponse]:
-    """Turns Refused into its plain answer. The reason goes to the log, not to the stranger."""
+def guarded(
+    view: Callable[[HttpRequest, str], HttpResponse], *, hold: Callable[[HttpRequest], str] | None = None
+) -> Callable[[HttpRequest, str], HttpResponse]:
+    """Turns Refused into its plain answer. The reason goes to the log, not to the stranger.
+
+    `hold` makes the document for a time without database, when nobody can be told from anybody: it must say and change nothing.
+    """
 
     def answer(request: HttpRequest, name: str) -> HttpResponse:
         try:
             return view(request, name)
+        except (OperationalError, InterfaceError) as error:
+            log.error(
+                "webhook_without_database", path=request.path[:120], error=f"{type(error).__name__}: {error}"[:300]
+            )
+            if hold is None or request.method != "POST":
+                return HttpResponse(status=503)  # a callback: the carrier repeats it (twilio.md §3.3, rp=all)
+            return twiml(hold(request))
         except Refused as refused:
             log.info("webhook_refused", status=refused.status, reason=refused.reason, path=request.path[:120])
             if refused.status == 405:
@@ -94,10 +107,11 @@ def guarded(view: Callable[[HttpRequest, str], HttpResponse]) -> Callable[[HttpR
     return answer
 
 
-def about_call(view: Callable[[Checked], str]) -> Callable[[HttpRequest, str], HttpResponse]:
+def about_call(
+    view: Callable[[Checked], str], *, hold: Callable[[HttpRequest], str] | None = None
+) -> Callable[[HttpRequest, str], HttpResponse]:
     """A webhook whose address names a call: `view` runs inside the tenant's scope and returns TwiML, or nothing for a callback."""
 
-    @guarded
     def answer(request: HttpRequest, name: str) -> HttpResponse:
         form = read_form(request)
         found = find_call(name)
@@ -111,7 +125,7 @@ def about_call(view: Callable[[Checked], str]) -> Callable[[HttpRequest, str], H
             return twiml(view(Checked(carrier_request, call, name)))
 
     answer.__name__ = view.__name__
-    return answer
+    return guarded(answer, hold=hold)
 
 
 def twiml(text: str) -> HttpResponse:

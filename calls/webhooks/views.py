@@ -7,26 +7,24 @@ from django.http import HttpRequest, HttpResponse
 
 from calls.models import Route
 from calls.selectors import find_account, find_call_by_sid, find_route
-from calls.services import opening
+from calls.services import addresses, opening
 from calls.services.carrier_request import CarrierRequest
 from calls.services.legs import note_call_status, note_person_status, note_stream_status
 from calls.services.notes import tell_operator
 from calls.services.people import end_dial, end_voicemail
 from calls.services.recordings import note_recording
 from calls.services.resuming import resume_call
-from calls.webhooks.documents import render_answer
+from calls.webhooks.documents import HOLD_QUERY, MOST_HOLDS, render_answer, render_farewell, render_hold
 from calls.webhooks.door import Checked, Refused, about_call, check_carrier, guarded, read_form, twiml
 from tenants.scope import tenant_scope
 
 
-@guarded
-def voice(request: HttpRequest, public_id: str) -> HttpResponse:
+def _voice(request: HttpRequest, public_id: str) -> HttpResponse:
     """A call comes in."""
     return _open(request, public_id, is_fallback=False)
 
 
-@guarded
-def fallback(request: HttpRequest, public_id: str) -> HttpResponse:
+def _fallback(request: HttpRequest, public_id: str) -> HttpResponse:
     """The carrier could not get or run what the voice address answered (twilio.md §3.3)."""
     return _open(request, public_id, is_fallback=True)
 
@@ -46,20 +44,17 @@ def number_status(request: HttpRequest, public_id: str) -> HttpResponse:
     return twiml("")
 
 
-@about_call
-def resume(checked: Checked) -> str:
+def _resume(checked: Checked) -> str:
     """What runs after `<Connect>`."""
     return render_answer(resume_call(checked.call.pk, checked.request), checked.ref)
 
 
-@about_call
-def dial(checked: Checked) -> str:
+def _dial(checked: Checked) -> str:
     """A `<Dial>` has ended."""
     return render_answer(end_dial(checked.call.pk, checked.request), checked.ref)
 
 
-@about_call
-def voicemail(checked: Checked) -> str:
+def _voicemail(checked: Checked) -> str:
     """A `<Record>` has ended."""
     return render_answer(end_voicemail(checked.call.pk, checked.request), checked.ref)
 
@@ -116,3 +111,27 @@ def _check(request: HttpRequest, form: dict[str, list[str]], route: Route | None
 
 def _render(opened: opening.Opened) -> HttpResponse:
     return twiml(render_answer(opened.answer, opened.ref))
+
+
+def _hold(request: HttpRequest) -> str:
+    """Ask the same address again."""
+    return _hold_at(request, request.path.removeprefix(addresses.HOOKS))
+
+
+def _hold_at_resume(request: HttpRequest) -> str:
+    """What the action said is lost on the way; the resume address decides from what is on record."""
+    ref = request.path.rstrip("/").rpartition("/")[2]
+    return _hold_at(request, f"/resume/{ref}/")
+
+
+def _hold_at(request: HttpRequest, path: str) -> str:
+    text = request.GET.get(HOLD_QUERY, "0")
+    holds = int(text) if text.isascii() and text.isdigit() and len(text) < 3 else MOST_HOLDS
+    return render_hold(addresses.hook_url(path), holds=holds)
+
+
+voice = guarded(_voice, hold=_hold)
+fallback = guarded(_fallback, hold=_hold)
+resume = about_call(_resume, hold=_hold)
+dial = about_call(_dial, hold=_hold_at_resume)
+voicemail = about_call(_voicemail, hold=lambda _request: render_farewell())

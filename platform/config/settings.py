@@ -142,7 +142,8 @@ _database: dict[str, Any] = {**engine_urls.database_settings(env, BASE_DIR), "CO
 _database.setdefault("OPTIONS", {})
 if env.bool("DB_POOL", default=True):
     # Threads of the ASGI server come and go; a pool keeps their connections (architecture, Libraries).
-    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DB_POOL_MAX", default=16), "timeout": 5}
+    # The wait for a connection stays below the carrier's read time-out (rt=4000 of WEBHOOK_OVERRIDES), so that it always gets an answer.
+    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DB_POOL_MAX", default=16), "timeout": 2.5}
 _database["OPTIONS"].setdefault("connect_timeout", 3)
 DATABASES = {"default": _database}
 
