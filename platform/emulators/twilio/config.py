@@ -23,6 +23,8 @@ class DoubleConfig:
     # The network between the double and the product's media socket, each way, in call time.
     network_delay_ms: float = 0.0
 
+    apology: str = "We are sorry. An application error has occurred. Goodbye."  # what a failed document sounds like
+
     # Webhooks (twilio.md §3.2, §3.3), wall time.
     webhook_limit_s: float = 15.0
     retry_pause_s: float = 0.0  # between the tries of one webhook (§3.3 states none) [unverified]

@@ -14,7 +14,6 @@ from emulators.twilio.webhooks import Reply, resolve_url
 
 MAX_DOCUMENTS = 200  # a guard of the double's own: documents that redirect to each other without a pause
 _TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})  # §3.2
-_APOLOGY = "We are sorry. An application error has occurred. Goodbye."
 _LANGUAGES = {"en-gb": "en-gb-x-rp", "en-au": "en-gb-x-rp", "es-mx": "es-419", "zh-cn": "cmn", "cmn-cn": "cmn"}
 _QUICK_S = 0.05  # a document that took less than this is counted towards MAX_DOCUMENTS
 
@@ -70,7 +69,7 @@ async def _recover(call: Call, failed: Source, fault: TwilioFault) -> Source | N
             params=(("ErrorCode", str(fault.code)), ("ErrorUrl", failed.url or "")),
         )
     call.answer()
-    await call.leg.play(await render(_APOLOGY, voice=AGENT_VOICE), source="apology")
+    await call.leg.play(await render(call.exchange.config.apology, voice=AGENT_VOICE), source="apology")
     return None
 
 

@@ -26,7 +26,7 @@ async def make_double(product: Product) -> AsyncIterator[MakeDouble]:
     async with AsyncExitStack() as stack:
 
         async def make(**settings: object) -> TwilioDouble:
-            config = DoubleConfig(**{"speed": 10.0, **settings})  # type: ignore[arg-type] # switches by name
+            config = DoubleConfig(**{"speed": 10.0, "apology": "Sorry", **settings})  # type: ignore[arg-type] # switches by name
             double = await stack.enter_async_context(TwilioDouble(config))
             double.add_account(sid=ACCOUNT, auth_token=TOKEN)
             double.add_number(NUMBER, sid=NUMBER_SID, account=ACCOUNT, voice_url=f"{product.base_url}/voice")
