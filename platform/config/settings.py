@@ -144,6 +144,9 @@ if env.bool("DB_POOL", default=True):
     # Threads of the ASGI server come and go; a pool keeps their connections (architecture, Libraries).
     # The wait for a connection stays below the carrier's read time-out (rt=4000 of WEBHOOK_OVERRIDES), so that it always gets an answer.
     _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DB_POOL_MAX", default=16), "timeout": 2.5}
+    # The pool looks at a connection before it lends it: after a restart of the database the first query would fail once for
+    # every connection that was open.
+    _database["CONN_HEALTH_CHECKS"] = True
 _database["OPTIONS"].setdefault("connect_timeout", 3)
 DATABASES = {"default": _database}
 

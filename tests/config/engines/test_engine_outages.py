@@ -45,3 +45,16 @@ def test_a_redis_of_ones_own_stops_hangs_and_comes_back_empty(own_redis: OwnRedi
             client.get("nudge")
         own_redis.start()
         assert client.get("nudge") is None
+
+
+def test_the_first_query_after_an_outage_succeeds_because_the_pool_looks_before_it_lends(
+    database_outage: Callable[[], AbstractContextManager[None]],
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    connection.close()  # back to the pool, where the outage finds it
+    with database_outage():
+        pass
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
