@@ -322,6 +322,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "daphne": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
         "picows": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
