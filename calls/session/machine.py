@@ -162,6 +162,7 @@ def _build_timers(parts: Conductor) -> dict[str, Callable[[], None]]:
         "collect": parts.digits.collection_over,
         "hand_off": parts.builtins.hand_off_overdue,
         "drain": parts.leaving.overdue,
+        "redial": parts.recovery.open_session,
         "reconnect": parts.recovery.overdue,
         "renew": parts.recovery.renew_due,
         "move": parts.recovery.move_now,

@@ -18,6 +18,7 @@ from calls.session.events import MULAW_BYTES_PER_MS as BYTES_PER_MS
 LOW_WATER_MS = 200  # below this much audio at the carrier, less than a full piece is worth a message
 ROUND_TRIPS = 8  # samples kept; jitter only ever adds, so the least of the recent ones is the line's own
 EPSILON_MS = 0.01  # a timer that comes due on the dot must find its piece due
+SLACK_MS = 4.0  # of the lead: lets the mark that comes at the same moment do the work of the timer
 MARK_GRACE_MS = 2_000.0  # far above any network delay with which a conversation is possible
 LATE_WEIGHT = 0.5  # a mark that is later than predicted is half lateness of ours, half of the carrier's clock
 
@@ -158,12 +159,18 @@ class Playback:
                 allowed = min(allowed, LOW_WATER_MS)
             over = depth - max(allowed, 0.0)
             if over > EPSILON_MS:
-                ctx.set_timer("pump", at_ms=ctx.now + over)
+                self._pump_at(ctx.now + over)
                 return
             self._send(part, size)
         ctx.cancel_timer("pump")
         if self._flight and "marks" not in ctx.timers:
             ctx.set_timer("marks", at_ms=self._eta + MARK_GRACE_MS)
+
+    def _pump_at(self, due: float) -> None:
+        """Sets the timer, unless the one that stands will do: estimates move a little with every mark."""
+        standing = self.ctx.timers.get("pump")
+        if standing is None or not due <= standing <= due + 2 * SLACK_MS:
+            self.ctx.set_timer("pump", at_ms=due + SLACK_MS)
 
     def marks_overdue(self) -> list[Part]:
         """A carrier that forgets its marks must not hold the call up: what is long past its time was played."""

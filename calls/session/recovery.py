@@ -21,6 +21,7 @@ APOLOGY = (
     "the conversation stopped; if the caller's last words are missing, ask them to say them again."
 )
 PERMANENT: dict[str, Cause] = {cause.value: cause for cause in (Cause.MODEL_REFUSED, Cause.MODEL_QUOTA)}
+REDIAL_MS = 500.0  # before a second attempt: 1012 and 1013 ask for a delay (§6.2)
 RENEW_AGAIN_MS = 60_000.0  # a renewal that failed is tried again; five minutes are left for it
 
 
@@ -105,7 +106,8 @@ class Recovery:
         if event.cause in PERMANENT:
             self.leaving.fall(PERMANENT[event.cause], detail=event.detail)
         elif self.leaving.pending:
-            self.leaving.overdue()
+            if self.voice.playback.idle or not self.sequencer.idle:
+                self.leaving.overdue()  # the last words will not come; else they are being played
         elif self._renewing:
             self._renewing = False  # one is being opened already
         else:
@@ -128,9 +130,13 @@ class Recovery:
             self.leaving.fall(cause)
             return
         self._attempts += 1
-        self._open_session()
+        if self._attempts == 1:
+            self.open_session()
+        else:
+            self.ctx.set_timer("redial", at_ms=self.ctx.now + REDIAL_MS)
 
-    def _open_session(self) -> None:
+    def open_session(self) -> None:
+        """Asks for a session for the present agent, within a limit."""
         self._connecting = self.ctx.agent
         self.ctx.emit(do.ConnectModel(agent=self.ctx.agent))
         self.ctx.set_timer("reconnect", at_ms=self.ctx.now + self.ctx.limits.reconnect_ms)
@@ -179,7 +185,7 @@ class Recovery:
             self.move_now()
         elif self._renew_due and not self._renewing:
             self._renewing = True
-            self._open_session()
+            self.open_session()
 
     def move_now(self) -> None:
         if not self.ctx.stream_up:

@@ -134,6 +134,7 @@ def test_reconnecting_has_a_limit() -> None:
     call = make_call()
     for _ in range(3):
         call.feed(ev.ModelLost(cause="model_unreachable"))
+        call.run(600)
 
     assert len(call.all(do.ConnectModel)) == 2
     leave = call.last(do.Leave)
@@ -144,7 +145,7 @@ def test_reconnecting_has_a_limit() -> None:
 def test_a_connection_that_never_answers_is_given_up() -> None:
     call = make_call()
     call.feed(LOST)
-    call.run(10_100)
+    call.run(10_600)
 
     assert len(call.all(do.ConnectModel)) == 2
     assert call.last(do.Leave).cause == "model_unreachable"
@@ -200,6 +201,21 @@ def test_a_model_lost_during_the_goodbye_leaves_the_goodbye_to_the_carrier() -> 
     leave = call.last(do.Leave)
     assert (leave.next, leave.reason) == ("hang_up", "supervisor_ended")
     assert leave.say == AGENT.goodbye
+
+
+def test_a_goodbye_that_is_being_played_needs_no_model() -> None:
+    call = make_call()
+    call.feed(ev.EndRequested(reason="supervisor_ended"))
+    call.reply("Goodbye.", ms=1500)
+    call.run(300)
+
+    call.feed(LOST)
+    call.run(1100)
+    assert not call.all(do.Leave)
+    call.run(200)
+
+    assert call.all(do.Leave) == [do.Leave(next="hang_up", reason="supervisor_ended")]
+    assert not call.all(do.ConnectModel)
 
 
 # --- tools over a loss ---------------------------------------------------------------------------------------------
