@@ -234,13 +234,15 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 _node = BASE_DIR / "node_modules"
-STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"] + [
-    (prefix, _node / folder)
-    for prefix, folder in (
-        ("tabler/css", "@tabler/core/dist/css"),  # Tabler's script is not used: menus and dialogs are the browser's own
-        ("wavesurfer", "wavesurfer.js/dist"),
-    )
-    if (_node / folder).is_dir()
+STATICFILES_DIRS = [BASE_DIR / "static"]
+PACKAGE_FILES = {  # address below STATIC_URL → file; Tabler's script is not used: menus and dialogs are the browser's own
+    "tabler/css/tabler.min.css": _node / "@tabler/core/dist/css/tabler.min.css",
+    "wavesurfer/wavesurfer.min.js": _node / "wavesurfer.js/dist/wavesurfer.min.js",
+}
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "config.static.PackageFinder",
 ]
 TABLER_ICONS_DIR = _node / "@tabler/icons/icons"
 WHITENOISE_USE_FINDERS = DEBUG or env.bool("SERVE_UNCOLLECTED_STATIC", default=False)

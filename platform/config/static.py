@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.contrib.staticfiles.finders import BaseFinder
+from django.core.checks import CheckMessage
+from django.core.files.storage import FileSystemStorage
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from whitenoise.middleware import WhiteNoiseMiddleware
@@ -23,13 +29,38 @@ class StaticMiddleware(WhiteNoiseMiddleware):
         return response
 
 
+class PackageFinder(BaseFinder):
+    """Finds single files of npm packages (settings.PACKAGE_FILES): a package's folder holds hundreds that no page asks for."""
+
+    def __init__(self, app_names: Any = None, *args: Any, **kwargs: Any) -> None:
+        self.sources: dict[str, Path] = {
+            address: source for address, source in settings.PACKAGE_FILES.items() if source.is_file()
+        }
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return []  # missing packages are dashboard.checks' business
+
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
+        source = self.sources.get(path)
+        if find_all or kwargs.get("all"):
+            return [str(source)] if source else []
+        return str(source) if source else None
+
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterable[Any]:
+        for address, source in self.sources.items():
+            storage = FileSystemStorage(location=source.parent)
+            storage.prefix = address.rpartition("/")[0]  # type: ignore[attr-defined]  # as Django's own finders do
+            yield source.name, storage
+
+
 class ManifestStorage(CompressedManifestStaticFilesStorage):
-    """Drops *.map and the comments that point to them; a missing entry is an error once files were collected."""
+    """Hashes names and leaves comments about source maps alone: the maps are not served."""
+
+    patterns = tuple(
+        (files, tuple(rule for rule in rules if "sourceMappingURL" not in str(rule)))
+        for files, rules in CompressedManifestStaticFilesStorage.patterns
+    )
 
     def stored_name(self, name: str) -> str:
         """The hashed name; before anything was collected (tests, development) the plain one, which the finders serve."""
         return str(super().stored_name(name)) if self.hashed_files else name
-
-    def post_process(self, paths: dict[str, Any], dry_run: bool = False, **options: Any) -> Any:
-        kept = {name: source for name, source in paths.items() if not name.endswith(".map")}
-        return super().post_process(kept, dry_run, **options)
