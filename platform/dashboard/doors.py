@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
 from calls.readouts.access import NotFound
@@ -27,8 +28,12 @@ def tenant_screen(
     def inner(request: TenantRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with timezone.override(zoneinfo.ZoneInfo(request.tenant.timezone)):
             try:
-                return view(request, *args, **kwargs)
+                response = view(request, *args, **kwargs)
             except NotFound as missing:
                 raise Http404(str(missing)) from missing
+        if not response.has_header("Cache-Control"):
+            # What callers said stays out of caches that outlive the session (ASVS 5, V14.3).
+            patch_cache_control(response, private=True, no_store=True)
+        return response
 
     return require_safe(inner)

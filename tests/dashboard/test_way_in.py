@@ -69,6 +69,7 @@ def test_pages_forbid_inline_code_and_name_no_other_host(alice: Client) -> None:
     assert "'unsafe-inline'" not in policy
     assert "'unsafe-eval'" not in policy
     assert "default-src 'none'" in policy
+    assert set(response["Cache-Control"].split(", ")) == {"private", "no-store"}
     html = response.content.decode()
     assert " style=" not in html
     assert "http://" not in html.replace("http://testserver", "")
