@@ -7,10 +7,17 @@ from typing import Any
 import msgspec
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    """Base. `say` is spoken by the carrier first; empty says nothing."""
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Words for the carrier's voice. `language` is its tag (`nl-NL`); empty leaves it to the carrier."""
 
-    say: str = ""
+    text: str
+    language: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """Base. `say` is spoken by the carrier first."""
+
+    say: tuple[Line, ...] = ()
 
 
 class ConnectStream(Answer, frozen=True, kw_only=True, tag=True):
@@ -30,7 +37,7 @@ class DialPerson(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class TakeVoicemail(Answer, frozen=True, kw_only=True, tag=True):
-    greeting: str
+    greeting: Line
     max_length_s: int
 
 

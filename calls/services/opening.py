@@ -45,7 +45,7 @@ def is_in_service(route: Route, request: CarrierRequest) -> bool:
 
 def refuse_unknown_number() -> Opened:
     """A number nobody owns here belongs to no tenant, so no call is recorded; the operator is told by the door."""
-    return Opened(HangUp(say=sentences.unknown_number()))
+    return Opened(HangUp(say=(sentences.unknown_number(),)))
 
 
 def open_call(route: Route, request: CarrierRequest, *, is_fallback: bool = False) -> Opened:
@@ -98,7 +98,7 @@ def _open(call: Call, route: Route, request: CarrierRequest, *, is_fallback: boo
             reason=EndReason.TENANT_SUSPENDED,
             fault=Fault.NONE,
             data=note,
-            say=sentences.not_taking_calls(),
+            say=(sentences.not_taking_calls(),),
         )
     else:
         answer = take_rung(

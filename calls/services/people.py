@@ -89,7 +89,7 @@ def end_voicemail(call_id: uuid.UUID, request: CarrierRequest) -> AnyAnswer:
             reason=EndReason.VOICEMAIL_LEFT if is_left else EndReason.VOICEMAIL_EMPTY,
             fault=Fault.NONE,
             data=data,
-            say=sentences.voicemail_thanks() if is_left else sentences.voicemail_empty(),
+            say=(sentences.voicemail_thanks() if is_left else sentences.voicemail_empty(),),
         )
         announce_call(call)
         return answer

@@ -18,13 +18,13 @@ from calls.models import Call, CallEvent, Process, Route
 from calls.services import processes, sentences
 from calls.services.addresses import call_ref
 from calls.services.announce import announce_call
-from calls.services.answers import AnyAnswer, ConnectStream, HangUp, from_json
+from calls.services.answers import AnyAnswer, ConnectStream, HangUp, Line, from_json
 from calls.services.carrier_request import CarrierRequest
 from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end
 from calls.services.leases import is_process_dead
 from calls.services.notes import fresh_key
 from calls.services.plan import build_plan, speaking_agent
-from calls.services.rungs import Why, connect_stream, dial_person, end_call, take_rung, take_voicemail
+from calls.services.rungs import Why, agent_language, connect_stream, dial_person, end_call, take_rung, take_voicemail
 from calls.session.commands import Leave
 from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault
 
@@ -82,12 +82,15 @@ def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -
     if leave is None:
         return _reconnect(call, route, key=key, why=_why_without_word(call))
     why = Why(leave.cause, leave.fault, leave.detail)
+    say = sentences.make_line(leave.say, language=agent_language(call))
     match leave.next:
         case "hang_up":
             reason = EndReason.of(leave.reason) if leave.reason else EndReason.AGENT_ENDED
-            return end_call(call, key=key, reason=reason, fault=leave.fault, data=why.as_data(), say=leave.say)
+            if reason == EndReason.VOICEMAIL_EMPTY:
+                say = (sentences.voicemail_empty(),)
+            return end_call(call, key=key, reason=reason, fault=leave.fault, data=why.as_data(), say=say)
         case "transfer":
-            return _transfer(call, route, leave, key=key, why=why)
+            return _transfer(call, route, leave.contact, key=key, why=why, say=say)
         case "voicemail":
             return take_voicemail(
                 call,
@@ -95,12 +98,12 @@ def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -
                 key=key,
                 kind=EventKind.VOICEMAIL,
                 data={"state": "offered", **why.as_data()},
-                say=leave.say,
+                say=say,
             )
         case "ladder":
-            return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=leave.say)
+            return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=say)
         case "resume":
-            return _reconnect(call, route, key=key, why=why, say=leave.say)
+            return _reconnect(call, route, key=key, why=why, say=say)
 
 
 def _read_leave(disposition: dict[str, Any]) -> Leave | None:
@@ -120,11 +123,11 @@ def _why_without_word(call: Call) -> Why:
     return Why(Cause.STREAM_LOST, Fault.CARRIER)
 
 
-def _reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: str = "") -> AnyAnswer:
+def _reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: tuple[Line, ...] = ()) -> AnyAnswer:
     """The agent again, on whichever process the stream reaches, unless that has been tried enough."""
     now = timezone.now()
     if call.agent_version_id is None or not _may_reconnect(call):
-        say = say or sentences.moment_please()
+        say = say or (sentences.moment_please(),)
         return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=say)
     call.resumes += 1
     call.last_resume_at = now
@@ -154,11 +157,13 @@ def _is_last_process_gone(call: Call) -> bool:
     return is_process_dead(Process.objects.filter(name=name).first())
 
 
-def _transfer(call: Call, route: Route | None, leave: Leave, *, key: str, why: Why) -> AnyAnswer:
-    contact = _find_contact(call, route, leave.contact)
+def _transfer(
+    call: Call, route: Route | None, contact_name: str, *, key: str, why: Why, say: tuple[Line, ...]
+) -> AnyAnswer:
+    contact = _find_contact(call, route, contact_name)
     if contact is None:
-        why = Why(Cause.NO_CONTACT, Fault.US, leave.contact)
-        return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=leave.say)
+        why = Why(Cause.NO_CONTACT, Fault.US, contact_name)
+        return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=say)
     return dial_person(
         call,
         e164=contact.e164,
@@ -166,7 +171,7 @@ def _transfer(call: Call, route: Route | None, leave: Leave, *, key: str, why: W
         key=key,
         kind=EventKind.TRANSFER,
         data=why.as_data(),
-        say=leave.say,
+        say=say,
     )
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from calls.models import Call, CallEvent, Route
 from calls.routing.ladder import Means, find_rung, index_of
 from calls.services import processes, sentences
-from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, TakeVoicemail, to_json
+from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, Line, TakeVoicemail, to_json
 from calls.services.closing import close_call
 from calls.services.leases import fence_lease
 from calls.services.notes import make_event
@@ -44,7 +44,7 @@ def take_rung(
     start: int,
     key: str,
     why: Why,
-    say: str = "",
+    say: tuple[Line, ...] = (),
     kind: EventKind = EventKind.STEP,
     note: Mapping[str, Any] | None = None,
 ) -> AnyAnswer:
@@ -77,23 +77,25 @@ def take_rung(
                 fault=why.fault or last_fault,
                 data=data,
                 kind=kind,
-                say=f"{say} {sentences.cannot_help()}",
+                say=(*say, sentences.cannot_help()),
             )
 
 
-def connect_stream(call: Call, *, key: str, kind: EventKind, data: dict[str, Any], say: str = "") -> AnyAnswer:
+def connect_stream(
+    call: Call, *, key: str, kind: EventKind, data: dict[str, Any], say: tuple[Line, ...] = ()
+) -> AnyAnswer:
     """A fresh ticket, and the agent again."""
     at = timezone.now()
     call.ticket_serial += 1
     answer = ConnectStream(
-        serial=call.ticket_serial, issued_at=int(at.timestamp()), process=processes.current_name(), say=say.strip()
+        serial=call.ticket_serial, issued_at=int(at.timestamp()), process=processes.current_name(), say=say
     )
     _move(call, answer, key=key, kind=kind, data=data, at=at)
     return answer
 
 
 def dial_person(
-    call: Call, *, e164: str, name: str, key: str, kind: EventKind, data: dict[str, Any], say: str = ""
+    call: Call, *, e164: str, name: str, key: str, kind: EventKind, data: dict[str, Any], say: tuple[Line, ...] = ()
 ) -> AnyAnswer:
     """A cold transfer, shown with the number that was called: it is ours, which is what the carrier asks for (twilio.md §3.6)."""
     answer = DialPerson(
@@ -102,7 +104,7 @@ def dial_person(
         caller_id=call.number.e164 if call.number else "",
         time_limit_s=settings.CALL_TIME_LIMIT_S,
         timeout_s=settings.DIAL_TIMEOUT_S,
-        say=say.strip(),
+        say=say,
     )
     limit_call(call, settings.CALL_TIME_LIMIT_S)
     _move(call, answer, key=key, kind=kind, data={**data, "contact": name, "e164": e164, "state": "dialling"})
@@ -110,12 +112,13 @@ def dial_person(
 
 
 def take_voicemail(
-    call: Call, route: Route | None, *, key: str, kind: EventKind, data: dict[str, Any], say: str = ""
+    call: Call, route: Route | None, *, key: str, kind: EventKind, data: dict[str, Any], say: tuple[Line, ...] = ()
 ) -> AnyAnswer:
     """Greeting, tone, recording. Until something was recorded the call is one with an empty voicemail."""
-    greeting = (route.voicemail_greeting if route else "") or sentences.voicemail_greeting()
+    own = sentences.make_line(route.voicemail_greeting if route else "", language=agent_language(call))
+    greeting = own[0] if own else sentences.voicemail_greeting()
     call.rung = index_of(call.ladder, Step.VOICEMAIL, default=call.rung)
-    answer = TakeVoicemail(greeting=greeting, max_length_s=settings.VOICEMAIL_MAX_S, say=say.strip())
+    answer = TakeVoicemail(greeting=greeting, max_length_s=settings.VOICEMAIL_MAX_S, say=say)
     call.answered_at = call.answered_at or timezone.now()  # the carrier answers to speak the greeting
     limit_call(call, settings.VOICEMAIL_MAX_S)
     _move(
@@ -125,7 +128,7 @@ def take_voicemail(
         kind=kind,
         data=data,
         # A caller who stays silent gets no action request: the next verb asks the resume URL, which acts on this (§3.7).
-        disposition={"next": "hang_up", "reason": str(EndReason.VOICEMAIL_EMPTY), "say": sentences.voicemail_empty()},
+        disposition={"next": "hang_up", "reason": str(EndReason.VOICEMAIL_EMPTY), "say": ""},
     )
     return answer
 
@@ -137,14 +140,20 @@ def end_call(
     reason: EndReason,
     fault: str,
     data: dict[str, Any],
-    say: str = "",
+    say: tuple[Line, ...] = (),
     kind: EventKind = EventKind.STEP,
 ) -> AnyAnswer:
     """The last document: our word that the call is over. The carrier's own word follows and corrects the duration."""
-    answer = HangUp(say=say.strip())
+    answer = HangUp(say=say)
     _move(call, answer, key=key, kind=kind, data={**data, "end_reason": str(reason)})
     close_call(call, end_reason=reason, fault=Fault.of(fault) if fault else Fault.NONE)
     return answer
+
+
+def agent_language(call: Call) -> str:
+    """The first language of the agent who took the call."""
+    languages = call.agent_version.spec.get("languages") if call.agent_version else None
+    return str(languages[0]) if languages else ""
 
 
 def _move(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calls.services import addresses, sentences
-from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, TakeVoicemail
+from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, Line, TakeVoicemail
 from calls.services.tickets import make_ticket
 from gateways.twiml import Document
 
@@ -19,7 +19,9 @@ VOICEMAIL_SILENCE_S = 5  # the carrier's own default, sent explicitly (twilio.md
 
 def render_answer(answer: AnyAnswer, ref: str) -> str:
     """The document for this call. The same answer always renders the same text."""
-    document = Document().say(answer.say)
+    document = Document()
+    for line in answer.say:
+        _say(document, line)
     match answer:
         case ConnectStream():
             document.connect_stream(
@@ -38,7 +40,7 @@ def render_answer(answer: AnyAnswer, ref: str) -> str:
                 status_callback=addresses.leg_status_url(ref),
             )
         case TakeVoicemail():
-            document.say(answer.greeting).record(
+            _say(document, answer.greeting).record(
                 action=addresses.voicemail_url(ref),
                 recording_status_callback=addresses.recording_url(ref),
                 max_length_s=answer.max_length_s,
@@ -55,13 +57,17 @@ def render_hold(url: str, *, holds: int) -> str:
     It is given to whoever asks, because no signature can be checked then: it tells and changes nothing.
     """
     if holds >= MOST_HOLDS:
-        return Document().say(sentences.cannot_help()).hangup().render()
-    say = sentences.moment_please() if holds % 3 == 0 else ""
+        return _say(Document(), sentences.cannot_help()).hangup().render()
+    document = _say(Document(), sentences.moment_please()) if holds % 3 == 0 else Document()
     base, _, fragment = url.partition("#")
     again = f"{base}?{HOLD_QUERY}={holds + 1}" + (f"#{fragment}" if fragment else "")
-    return Document().say(say).pause(HOLD_PAUSE_S).redirect(again).render()
+    return document.pause(HOLD_PAUSE_S).redirect(again).render()
 
 
 def render_farewell() -> str:
     """Without a database, after a voicemail: the recording's own callback brings it later."""
-    return Document().say(sentences.voicemail_thanks()).hangup().render()
+    return _say(Document(), sentences.voicemail_thanks()).hangup().render()
+
+
+def _say(document: Document, line: Line) -> Document:
+    return document.say(line.text, language=line.language)

@@ -17,7 +17,8 @@ from calls.session.commands import Leave
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.carrier import TestCarrier, read_document, ticket_of, verbs
-from tests.factories import make_agent, make_route, make_sid
+from tests.factories import make_account, make_agent, make_call, make_route, make_sid, make_tenant
+from tests.racing import race
 
 
 def leave(live: ClaimedCall, word: Leave) -> None:
@@ -325,3 +326,37 @@ def test_every_reason_of_the_session_ends_the_call_under_its_name(
     leave(live, Leave(next="hang_up", reason=reason))
     ask(live, carrier)
     assert reload(live).end_reason == reason
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_copies_of_a_resume_at_once_get_one_answer() -> None:
+    tenant = make_tenant()
+    carrier = TestCarrier(make_account(tenant).account_sid)
+    call = make_call(tenant)
+    form = carrier.about(call)
+
+    def ask_once() -> bytes:
+        own = TestCarrier(carrier.account_sid)
+        return own.post(addresses.resume_url(call.pk.hex), form, token="same").content
+
+    first, second = race(ask_once, ask_once)
+    assert isinstance(first, bytes)
+    assert first == second
+    with tenant_scope(tenant):
+        assert (Call.objects.get().ticket_serial, CallEvent.objects.filter(kind="recovery").count()) == (2, 1)
+
+
+def test_carriers_words_are_spoken_in_the_agents_language(tenant: Tenant, carrier: TestCarrier) -> None:
+    agent = make_agent(tenant, languages=["nl", "en"])
+    route = make_route(tenant, agent=agent)
+    sid = make_sid("CA")
+    live = claim(
+        ticket_of(carrier.ring(route, CallSid=sid)),
+        call_sid=sid,
+        account_sid=carrier.account_sid,
+        stream_sid=make_sid("MZ"),
+    )
+    leave(live, Leave(next="hang_up", reason="agent_ended", say="Tot ziens."))
+    say = read_document(ask(live, carrier)).find("Say")
+    assert say is not None
+    assert (say.text, say.get("language")) == ("Tot ziens.", "nl-NL")
