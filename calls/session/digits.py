@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.builtins import MAX_COLLECTED_DIGITS, MAX_SENT_DIGITS
 from calls.session import commands as do
 from calls.session.context import Context
 from calls.session.responses import Sequencer
@@ -18,7 +19,6 @@ from calls.vocabulary import EventKind, ToolStatus
 BURST_MS = 1_000.0  # keys pressed within this of each other are one thing to tell the model
 KEYS = frozenset("0123456789*#ABCD")
 SENDABLE = KEYS | frozenset("wW")
-MOST_SENT, MOST_COLLECTED = 64, 32  # agents.builtins promises these to the model
 MASK = "•"  # stands for a secret key in events, so that the flight recorder holds none
 
 
@@ -79,8 +79,8 @@ class Digits:
         most, terminator = arguments.get("max_digits"), arguments.get("terminator", "#")
         if self.collection:
             self.tools.refuse(run, "Digits are being collected already.")
-        elif not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_COLLECTED:
-            self.tools.refuse(run, f"max_digits must be a whole number from 1 to {MOST_COLLECTED}.")
+        elif not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MAX_COLLECTED_DIGITS:
+            self.tools.refuse(run, f"max_digits must be a whole number from 1 to {MAX_COLLECTED_DIGITS}.")
         elif terminator not in ("#", "*", ""):
             self.tools.refuse(run, "terminator must be #, * or empty.")
         else:
@@ -127,8 +127,8 @@ class Digits:
     def send(self, run: ToolRun, arguments: dict[str, Any]) -> None:
         """Behaviour of `send_digits`: answered when the tones were played."""
         digits = arguments.get("digits")
-        if not isinstance(digits, str) or not 1 <= len(digits) <= MOST_SENT or not SENDABLE.issuperset(digits):
-            self.tools.refuse(run, f"digits must be 1 to {MOST_SENT} of 0-9 * # A-D, w and W.")
+        if not isinstance(digits, str) or not 1 <= len(digits) <= MAX_SENT_DIGITS or not SENDABLE.issuperset(digits):
+            self.tools.refuse(run, f"digits must be 1 to {MAX_SENT_DIGITS} of 0-9 * # A-D, w and W.")
             return
         item_id = f"tones-{self.ctx.plan.generation}-{run.sequence}"
         self._tones[item_id] = (run, digits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from calls.session import commands as do
 from calls.session.context import Context, Phase
 from calls.session.digits import Digits
-from calls.session.events import MULAW_BYTES_PER_MS
 from calls.session.guardrails import Guardrails
 from calls.session.leaving import Leaving
 from calls.session.responses import Sequencer
@@ -64,14 +63,7 @@ class Ending:
         """The last commands of a session."""
         ctx = self.ctx
         self._stop_everything()
-        for response in self.sequencer.lost():
-            ctx.record_usage(
-                "response",
-                response.response_id,
-                status="lost",
-                usage=None,
-                estimated_audio_ms=response.audio_bytes // MULAW_BYTES_PER_MS,
-            )
+        self.sequencer.lost()
         self.guardrails.lost()
         self.digits.close()
         self.tools.close()

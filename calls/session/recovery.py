@@ -10,6 +10,7 @@ from calls.session.greeting import Greeting
 from calls.session.guardrails import Guardrails
 from calls.session.history import replay
 from calls.session.leaving import Exit, Leaving
+from calls.session.plan import Resume
 from calls.session.responses import Sequencer
 from calls.session.tools import Tools
 from calls.session.voice import Voice
@@ -67,6 +68,7 @@ class Recovery:
                 return
             self._lose_session()
         ctx.cancel_timer("reconnect")
+        ctx.cancel_timer("redial")
         ctx.model_ready = True
         ctx.connected = ctx.plan.agents[self._connecting]
         if ctx.agent != self._connecting:  # handed off while the session was being opened
@@ -76,16 +78,14 @@ class Recovery:
         ctx.record(EventKind.MODEL_READY, session_id=event.session_id, model=event.model, renewed=renewed)
         replay(ctx, turns=self.voice.turns, tools=self.tools)
         if not self._sessions and ctx.plan.resume:
-            self._resume()
+            self._resume(ctx.plan.resume)
         self._sessions += 1
         if self._owed and self.greeting.given:
             self.sequencer.want(APOLOGY, purpose="apology")
         self._owed = False
         ctx.set_timer("renew", at_ms=ctx.now + ctx.limits.renew_after_ms)
 
-    def _resume(self) -> None:
-        resume = self.ctx.plan.resume
-        assert resume is not None  # noqa: S101 - the caller checked; tells the type checker
+    def _resume(self, resume: Resume) -> None:
         self.ctx.record(EventKind.RECOVERY, cause=resume.cause, attempt=resume.attempt)
         self.tools.resume()
         said_last = resume.history[-1].kind if resume.history else ""
@@ -110,7 +110,7 @@ class Recovery:
                 self.leaving.overdue()  # the last words will not come; else they are being played
         elif self._renewing:
             self._renewing = False  # one is being opened already
-        else:
+        elif "redial" not in ctx.timers:  # else this is the late word of an attempt that was given up
             self._connect(Cause.MODEL_LOST if self._sessions else Cause.MODEL_UNREACHABLE)
 
     def overdue(self) -> None:
@@ -148,13 +148,6 @@ class Recovery:
         ctx.model_ready = False
         ctx.cancel_timer("renew")
         for response in sequencer.lost():
-            ctx.record_usage(
-                "response",
-                response.response_id,
-                status="lost",
-                usage=None,
-                estimated_audio_ms=response.audio_bytes // 8,
-            )
             self.voice.end_response(response)
         sequencer.wants = [want for want in sequencer.wants if want.purpose == "goodbye"]
         self.guardrails.lost()

@@ -189,10 +189,17 @@ class Sequencer:
         return lost
 
     def lost(self) -> list[Response]:
-        """The model session is gone: returns the responses whose end will never be told."""
+        """The model session is gone: returns the responses whose end, and whose bill, will never be told."""
         open_responses = [response for response in self.responses.values() if response.active]
         for response in open_responses:
             response.active = False
+            self.ctx.record_usage(
+                "response",
+                response.response_id,
+                status="lost",
+                usage=None,
+                estimated_audio_ms=response.audio_bytes // ev.MULAW_BYTES_PER_MS,
+            )
         self.active = self.outstanding = None
         self.expected = self._cancel_pending = False
         return open_responses

@@ -151,6 +151,19 @@ def test_a_connection_that_never_answers_is_given_up() -> None:
     assert call.last(do.Leave).cause == "model_unreachable"
 
 
+@pytest.mark.parametrize(("word", "dialled"), [(READY, 1), (ev.ModelLost(cause="model_unreachable"), 2)])
+def test_the_late_word_of_an_attempt_that_was_given_up_does_no_harm(word: ev.Event, dialled: int) -> None:
+    call = make_call()
+    call.feed(LOST)
+    call.run(5100)
+
+    call.feed(word)
+    call.run(1000)
+
+    assert len(call.all(do.ConnectModel)) == dialled
+    assert call.session.phase == "live"
+
+
 def test_attempts_start_anew_once_the_agent_was_heard_again() -> None:
     call = make_call()
     for _ in range(4):
