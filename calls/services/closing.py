@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from calls.models import Call, CallEvent, Lease, Leg, Recording
+from calls.models import AfterStep, Call, CallEvent, Lease, Leg, Recording
 from calls.services.after_steps import CARRIER_COST, TOTALS, add_steps, hasten_steps
 from calls.services.announce import announce_call
-from calls.services.notes import note_event
+from calls.services.notes import fresh_key, note_event
 from calls.vocabulary import CallState, EndReason, EventKind, Fault, LegKind, Outcome
 
+log = structlog.get_logger(__name__)
+
+ENDED = "x:ended"  # one per call
 TERMINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # twilio.md §3.5
 RECORDING_FETCH_DELAY_S = 5.0  # its own callback usually comes first
 
@@ -72,7 +77,7 @@ def close_call(
         _end_legs(call, ended_at, is_carriers_word=bool(carrier_status))
         note_event(
             call,
-            "x:ended",
+            ENDED,
             EventKind.ENDED,
             at=ended_at,
             data={"reason": str(end_reason), "fault": str(fault), "outcome": str(outcome), "carrier": carrier_status},
@@ -95,6 +100,35 @@ def settle_ended_call(call: Call, *, duration_s: int | None, ended_at: datetime)
             Leg.objects.filter(call=call, kind=LegKind.CALLER, duration_s=None).update(duration_s=duration_s)
         _end_legs(call, ended_at, is_carriers_word=True)
         hasten_steps(call, CARRIER_COST)
+
+
+def reopen_call(call: Call, status: str) -> bool:
+    """Take back an end that came too early: the carrier asks what to do with a caller who is still there (no caller is lost).
+
+    A `stop` also comes when the running document was replaced (twilio.md §1.6). An end that the carrier itself reported, or that we told
+    it, stays. Call inside the transaction that holds the call's row.
+    """
+    if call.state != CallState.ENDED or status in TERMINAL_STATUSES:
+        return False
+    if not _is_callers_leg_open(call) or _was_told_to_hang_up(call):
+        return False
+    changes: dict[str, Any] = {
+        "state": CallState.MOVING,
+        "ended_at": None,
+        "end_reason": "",
+        "outcome": "",
+        "fault": "",
+        "duration_s": None,
+    }
+    Call.objects.filter(pk=call.pk, state=CallState.ENDED).update(**changes)
+    for name, value in changes.items():
+        setattr(call, name, value)
+    CallEvent.objects.filter(call=call, key=ENDED).delete()
+    AfterStep.objects.filter(call=call, step__in=[TOTALS, CARRIER_COST]).delete()  # queued anew at the real end
+    problem = {"peer": "carrier", "problem": "the caller was still there after the call had been taken for over"}
+    note_event(call, fresh_key("x:reopened"), EventKind.PEER_ERROR, data=problem)
+    log.warning("call_reopened", call_id=str(call.pk))
+    return True
 
 
 def find_outcome(call: Call, end_reason: EndReason) -> Outcome:
@@ -128,6 +162,14 @@ def _end_legs(call: Call, at: datetime, *, is_carriers_word: bool) -> None:
     if not is_carriers_word:
         legs = legs.exclude(kind=LegKind.CALLER)
     legs.update(ended_at=at, state="completed")
+
+
+def _is_callers_leg_open(call: Call) -> bool:
+    return Leg.objects.filter(call=call, kind=LegKind.CALLER, ended_at=None).exists()
+
+
+def _was_told_to_hang_up(call: Call) -> bool:
+    return CallEvent.objects.filter(call=call, key__startswith="w:", data__answer__type="HangUp").exists()
 
 
 def _has_event(call: Call, kind: EventKind) -> bool:

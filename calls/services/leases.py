@@ -34,6 +34,11 @@ def fence_lease(call_id: uuid.UUID) -> None:
     Lease.objects.filter(call_id=call_id).update(process=None, token=F("token") + 1, released_at=Now())
 
 
+def outdate_lease(call_id: uuid.UUID, *, token: int) -> bool:
+    """Void the holder's token but leave its name: the call is being asked for, and whoever is late must not decide any more."""
+    return bool(Lease.objects.filter(call_id=call_id, token=token).update(token=F("token") + 1))
+
+
 def holds_lease(call_id: uuid.UUID, *, token: int) -> bool:
     return Lease.objects.filter(call_id=call_id, token=token, released_at=None).exists()
 

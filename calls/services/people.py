@@ -11,7 +11,7 @@ from calls.services import sentences
 from calls.services.announce import announce_call
 from calls.services.answers import AnyAnswer, HangUp
 from calls.services.carrier_request import CarrierRequest
-from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end
+from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end, reopen_call
 from calls.services.legs import end_person_legs
 from calls.services.notes import fresh_key, note_event
 from calls.services.recordings import correct_empty_voicemail, take_voicemail_recording
@@ -46,7 +46,7 @@ def _end_dial(call: Call, request: CarrierRequest, *, key: str) -> AnyAnswer:
     seconds = request.get_int("DialCallDuration")
     end_person_legs(call, sid=request.get("DialCallSid"), status=status, duration_s=seconds)
     data = {"dial": status, "duration_s": seconds or 0, "state": "ended"}
-    if call.state == CallState.ENDED:
+    if call.state == CallState.ENDED and not reopen_call(call, request.status):
         return HangUp()
     if status in ANSWERED:
         return end_call(
@@ -72,7 +72,7 @@ def end_voicemail(call_id: uuid.UUID, request: CarrierRequest) -> AnyAnswer:
         if known is not None:
             return known
         recording = take_voicemail_recording(call, request)
-        if call.state == CallState.ENDED:
+        if call.state == CallState.ENDED and not reopen_call(call, request.status):
             if recording is not None:
                 correct_empty_voicemail(call)
             return HangUp()

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from calls.models import Call, CallEvent, Leg, Process
 from calls.services.closing import close_call, settle_ended_call
-from calls.services.leases import DEAD_AFTER_S, is_process_dead
+from calls.services.leases import DEAD_AFTER_S, is_process_dead, outdate_lease
 from calls.services.legs import end_call_as_reported
 from calls.services.live import ask_again, open_carrier
 from calls.vocabulary import CallState, EndReason, Fault, LegKind
@@ -147,6 +147,8 @@ def _settle(call: Call) -> bool:
 
 
 def _recover(call: Call) -> bool:
+    # First the token: the stream that is torn down now says `stop`, and its holder must not take that for the caller's end.
+    outdate_lease(call.pk, token=call.lease.token)
     try:
         ask_again(call)
     except GatewayError as error:  # over already (21220), or the carrier is away: the reaper will know

@@ -20,7 +20,7 @@ from calls.services.addresses import call_ref
 from calls.services.announce import announce_call
 from calls.services.answers import AnyAnswer, ConnectStream, HangUp, Line, from_json
 from calls.services.carrier_request import CarrierRequest
-from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end
+from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end, reopen_call
 from calls.services.leases import is_process_dead
 from calls.services.notes import fresh_key
 from calls.services.plan import build_plan, speaking_agent
@@ -68,7 +68,7 @@ def find_route(call: Call) -> Route | None:
 
 
 def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -> AnyAnswer:
-    if call.state == CallState.ENDED:
+    if call.state == CallState.ENDED and not reopen_call(call, request.status):
         return HangUp()
     if request.status in TERMINAL_STATUSES:
         end_reason, fault = derive_end(call, request.status)

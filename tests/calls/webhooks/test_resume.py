@@ -319,6 +319,35 @@ def test_a_session_of_yesterday_ends_nothing(live: ClaimedCall, carrier: TestCar
     assert reload(live).state == "live"
 
 
+def test_a_caller_who_is_still_there_is_not_hung_up_on(live: ClaimedCall, carrier: TestCarrier) -> None:
+    """A `stop` also comes when the running document was replaced (twilio.md §1.6)."""
+    with tenant_scope(live.tenant):
+        session_finished(live.call.pk, token=live.token, is_over=True, reason="caller_hung_up")
+    assert reload(live).state == "ended"
+    response = ask(live, carrier)
+    assert verbs(response) == ["Connect", "Redirect"]
+    claim_again(live, carrier, ticket_of(response))
+    call = reload(live)
+    assert (call.state, call.ended_at, call.end_reason, call.outcome) == ("live", None, "", "")
+    with tenant_scope(live.tenant):
+        assert CallEvent.objects.get(kind="peer_error").data["peer"] == "carrier"
+        assert not CallEvent.objects.filter(kind="ended").exists()
+        assert not AfterStep.objects.filter(step="totals").exists()
+    # The real end is recorded as any other.
+    assert verbs(ask(live, carrier, CallStatus="completed")) == ["Hangup"]
+    assert reload(live).end_reason == "caller_hung_up"
+    assert {"totals", "carrier_cost"} <= steps_of(live)
+
+
+def test_a_late_question_after_the_carriers_own_end_reopens_nothing(live: ClaimedCall, carrier: TestCarrier) -> None:
+    with tenant_scope(live.tenant):
+        session_finished(live.call.pk, token=live.token, is_over=True, reason="caller_hung_up")
+        route = live.call.number.route
+    carrier.post(addresses.number_status_url(route.public_id), carrier.about(live.call, "completed", CallDuration="9"))
+    assert verbs(ask(live, carrier)) == ["Hangup"]
+    assert reload(live).state == "ended"
+
+
 @pytest.mark.parametrize("reason", ["silence", "max_duration", "supervisor_ended"])
 def test_every_reason_of_the_session_ends_the_call_under_its_name(
     live: ClaimedCall, carrier: TestCarrier, reason: str
