@@ -11,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 
 from calls.models import Call, CallEvent, ToolRun
 from calls.vocabulary import Cause, EndReason, EventKind, Fault, LegKind, Step, Term, ToolStatus
+from dashboard.formats import latency
 
 ICONS: dict[EventKind, str] = {
     EventKind.RECEIVED: "phone-incoming",
@@ -118,9 +119,9 @@ def _tell_tool_run(run: ToolRun, zero: dt.datetime) -> Entry:
     status = ToolStatus.of(run.status)
     took = ""
     if run.ended_ms is not None:
-        took = gettext("%(status)s after %(ms)d ms") % {
+        took = gettext("%(status)s after %(time)s") % {
             "status": gettext(status.label),
-            "ms": max(run.ended_ms - run.started_ms, 0),
+            "time": latency(max(run.ended_ms - run.started_ms, 0)),
         }
     return Entry(
         key=f"run-{run.pk.hex}",
@@ -181,7 +182,7 @@ def _model_ready(data: dict[str, Any]) -> str:
 
 def _barge_in(data: dict[str, Any]) -> str:
     heard = sum(int(part.get("heard_ms", 0)) for part in data.get("cut", []))
-    return gettext("the agent was heard for %(ms)d ms") % {"ms": heard} if data.get("cut") else ""
+    return gettext("the agent was heard for %(time)s") % {"time": latency(heard)} if data.get("cut") else ""
 
 
 def _transfer(data: dict[str, Any]) -> str:

@@ -89,6 +89,13 @@
   document.addEventListener("htmx:afterSwap", tick);
   document.addEventListener("switchboard:patched", tick);
 
+  // --- on a narrow screen the filters are folded away until one is in use ------------------------------------------------
+
+  for (const fold of document.querySelectorAll("[data-fold-when-narrow]")) {
+    const inUse = [...fold.querySelectorAll("input, select")].some((field) => field.value);
+    if (matchMedia("(max-width: 767.98px)").matches && !inUse) fold.open = false;
+  }
+
   // --- filters that say nothing stay out of the address -------------------------------------------------------------------
 
   document.addEventListener("htmx:configRequest", (event) => {

@@ -176,7 +176,8 @@ def test_keys_search_move_and_explain_themselves_and_can_be_switched_off(
     page.get_by_role("heading", name="Calls").click()
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Next row")
+    for line in ("Search", "Next row, previous row", "This help"):
+        expect(dialog.get_by_text(line)).to_be_visible()
     dialog.get_by_text("Use single-key shortcuts").click()
     page.keyboard.press("Escape")
     page.keyboard.press("j")

@@ -55,7 +55,10 @@ def make_ended_call(tenant: Tenant, *, route: Route | None = None, **fields: Any
         "end_reason": EndReason.AGENT_ENDED,
         "fault": Fault.NONE,
     }
-    return make_call(tenant, route=route, **{**values, **fields})
+    call = make_call(tenant, route=route, **{**values, **fields})
+    with tenant_scope(tenant):
+        call.legs.update(state="completed", ended_at=call.ended_at, duration_s=call.duration_s)
+    return call
 
 
 TURNS: tuple[dict[str, Any], ...] = (
@@ -203,9 +206,12 @@ def write_events(call: Call) -> None:
 
 
 def write_costs(call: Call) -> None:
-    card = RateCard.objects.order_by("vendor").first() or RateCard.objects.create(
-        vendor="openai", version="2026-11", valid_from=dt.date(2026, 11, 1), currency="USD"
-    )
+    # Tests that empty the database also lose the cards that a migration wrote.
+    cards = {
+        vendor: RateCard.objects.filter(vendor=vendor).first()
+        or RateCard.objects.create(vendor=vendor, version="2026-11", valid_from=dt.date(2026, 11, 1), currency="USD")
+        for vendor in ("openai", "twilio")
+    }
     for place, (layer, item, unit, quantity, price) in enumerate(COSTS):
         LedgerEntry.objects.create(
             call=call,
@@ -217,7 +223,7 @@ def write_costs(call: Call) -> None:
             quantity=Decimal(quantity),
             unit_price=Decimal(price),
             currency="USD",
-            rate_card=card,
+            rate_card=cards["openai" if layer in ("model", "transcription") else "twilio"],
             occurred_at=call.created_at,
         )
 

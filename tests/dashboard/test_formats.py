@@ -95,7 +95,7 @@ def test_broken_json_is_shown_as_it_came() -> None:
          "no rung left · skipped Person: No such contact · fault: Us"),
         ("received", {"step": "streams", "rung": 0}, "Agent by streams"),
         ("model_ready", {"session_id": "s", "model": "gpt-realtime-2.1", "renewed": True}, "gpt-realtime-2.1 · renewed session"),
-        ("barge_in", {"generating": False, "cut": [{"heard_ms": 1_000}, {"heard_ms": 200}]}, "the agent was heard for 1200 ms"),
+        ("barge_in", {"generating": False, "cut": [{"heard_ms": 1_000}, {"heard_ms": 200}]}, "the agent was heard for 1,200 ms"),
         ("hand_off", {"source": "A", "target": "B", "reason": ""}, "A → B"),
         ("guardrail", {"name": "prices", "said": "It costs", "heard": ""}, "prices · “It costs” · nothing of it was heard"),
         ("recovery", {"cause": "process_lost", "attempt": 2}, "Process lost · attempt 2"),

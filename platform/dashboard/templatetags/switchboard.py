@@ -17,9 +17,13 @@ from django.utils.translation import gettext, gettext_noop, ngettext
 
 from calls import vocabulary
 from calls.models import LedgerEntry, ToolRun
+from dashboard.formats import clock, duration, latency
 from dashboard.icons import read_icon
 
 register = template.Library()
+register.filter("duration", duration)
+register.filter("clock", clock)
+register.filter("latency", latency)
 
 # A hidden caller in the carrier's words and its numeric stand-in (twilio.md §3.1).
 HIDDEN_CALLERS = frozenset({"anonymous", "restricted", "unavailable", "unknown", "private", "+266696687", ""})
@@ -29,6 +33,11 @@ _UNITS = {  # as rate cards name them
     "call": gettext_noop("calls"),
     "segment": gettext_noop("segments"),
     "month": gettext_noop("months"),
+}
+_AFTER_STEPS = {  # calls.services.after_steps
+    "totals": gettext_noop("Add up the call's figures"),
+    "carrier_cost": gettext_noop("Price the carrier's minutes"),
+    "recording": gettext_noop("Fetch the recording"),
 }
 _E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 
@@ -91,35 +100,6 @@ def moment(value: dt.datetime | None, style: str = "short") -> SafeString | str:
 
 
 @register.filter
-def duration(seconds: int | None) -> str:
-    """Seconds as 1:42 or 1:02:03."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-@register.filter
-def clock(ms: int | None) -> str:
-    """A place on the call's clock: 0:12.4."""
-    if ms is None:
-        return "–"
-    tenths = int(ms) // 100
-    return f"{duration(tenths // 10)}.{tenths % 10}"
-
-
-@register.filter
-def latency(ms: int | None) -> str:
-    """A latency with its unit: 820 ms below ten seconds, seconds above."""
-    if ms is None:
-        return "–"
-    if ms < 10_000:
-        return gettext("%(ms)s ms") % {"ms": formats.number_format(ms, use_l10n=True, force_grouping=True)}
-    return gettext("%(seconds)s s") % {"seconds": formats.number_format(Decimal(ms) / 1000, 1)}
-
-
-@register.filter
 def took(run: ToolRun) -> str:
     """How long a tool run took."""
     return latency(None if run.ended_ms is None else max(run.ended_ms - run.started_ms, 0))
@@ -163,6 +143,13 @@ def phone(number: str) -> str:
     except phonenumbers.NumberParseException:
         return number
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+@register.filter
+def step_name(step: str) -> str:
+    """What a step after the call does, in words; a step of tomorrow keeps its own name."""
+    kind = step.partition(":")[0]
+    return gettext(_AFTER_STEPS[kind]) if kind in _AFTER_STEPS else step
 
 
 @register.filter
