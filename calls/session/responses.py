@@ -71,7 +71,10 @@ class Sequencer:
 
     def want(self, instructions: str = "", *, purpose: str = "", tools_allowed: bool = True) -> None:
         """Owe speech. Plain wants are coalesced into one; said lines are kept in order."""
-        if instructions or not any(not want.instructions for want in self.wants):
+        plain = next((want for want in self.wants if not want.instructions), None)
+        if plain and not instructions:
+            plain.since = self.ctx.now
+        else:
             self.wants.append(Want(instructions, purpose, tools_allowed, since=self.ctx.now))
         self.ctx.unsettled = True
 

@@ -104,6 +104,20 @@ def test_a_want_too_fresh_for_the_callers_turn_is_kept() -> None:
     assert len(call.asked()) == asked + 1
 
 
+def test_a_want_that_was_renewed_just_now_is_kept() -> None:
+    call = make_call()
+    asked = len(call.asked())
+    call.interrupt()
+    press(call)
+    call.run(2000)
+    press(call)
+
+    call.feed(ev.CallerTurnCommitted(item_id="user_9"))
+    call.reply()
+
+    assert len(call.asked()) == asked + 1
+
+
 def test_a_refused_create_is_sent_again_once_after_the_active_response() -> None:
     call = make_call()
     asked = len(call.asked())
