@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -26,6 +27,13 @@ def add_steps(call: Call, names: Iterable[str], *, delay_s: float = 0.0) -> None
 
 def add_recording_fetch(recording: Recording, *, delay_s: float = 0.0) -> None:
     add_steps(recording.call, [f"recording:{recording.pk}"], delay_s=delay_s)
+
+
+def repeat_totals(call_ids: Iterable[uuid.UUID]) -> None:
+    """Records of these calls came in: where the totals were made already, have them made again. The sweeper finds them."""
+    AfterStep.objects.filter(call_id__in=call_ids, step=TOTALS, state=AfterStep.State.DONE).update(
+        state=AfterStep.State.DUE, due_at=timezone.now(), done_at=None, attempt=0
+    )
 
 
 def hasten_steps(call: Call, name: str) -> None:

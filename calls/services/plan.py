@@ -11,8 +11,9 @@ from django.utils import timezone
 from agents.models import Agent, AgentVersion
 from agents.spec import AgentSpec
 from calls.models import Call, CallEvent, Recording, ToolRun, Turn, UsageRecord
+from calls.services.orphans import estimate_heard
 from calls.session.plan import CallPlan, HistoryItem, Limits, Resume
-from calls.vocabulary import Cause, EventKind, ToolStatus, TurnRole
+from calls.vocabulary import Cause, EventKind, ToolStatus, TurnRole, TurnStatus
 
 # A session that died may have numbered records that still lie in its spool (decision 4). The next one starts beyond them, so that
 # both fit when the spool is replayed: at most 250 ms of records are unwritten (product 5.4.2), far fewer than these.
@@ -80,11 +81,12 @@ def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec]) ->
     name = _last_agent(call, first.name)
     tool_runs = list(ToolRun.objects.filter(call=call))
     start = call.answered_at or call.created_at
+    elapsed_ms = max(0, round((timezone.now() - start).total_seconds() * 1000))
     return Resume(
         cause=_last_cause(call),
         attempt=call.resumes,
         agent=name if name in agents else first.name,
-        history=tuple(_read_history(call, tool_runs)),
+        history=tuple(_read_history(call, tool_runs, lost_ms=elapsed_ms)),
         open_tools=tuple(_tool(run) for run in tool_runs if _is_open(run)),
         next_turn=_next(Turn, call, TURN_GAP),
         next_event=_next_event(call),
@@ -92,16 +94,21 @@ def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec]) ->
         next_usage=_next(UsageRecord, call, TURN_GAP),
         recording=Recording.objects.filter(call=call, kind=Recording.Kind.CALL, state=Recording.State.RUNNING).exists(),
         disclosed=CallEvent.objects.filter(call=call, kind=EventKind.DISCLOSURE_HEARD).exists(),
-        elapsed_ms=max(0, round((timezone.now() - start).total_seconds() * 1000)),
+        elapsed_ms=elapsed_ms,
     )
 
 
-def _read_history(call: Call, tool_runs: list[ToolRun]) -> list[HistoryItem]:
-    """What was said and done, in order. The agent's side is what was heard, never what was only generated."""
+def _read_history(call: Call, tool_runs: list[ToolRun], *, lost_ms: int) -> list[HistoryItem]:
+    """What was said and done, in order. The agent's side is what was heard, never what was only generated.
+
+    Of a turn that its session could not end, what the caller can have heard until now: the agent must not say it all again.
+    """
     timed: list[tuple[int, int, HistoryItem]] = []
     for turn in Turn.objects.filter(call=call):
         is_caller = turn.role == TurnRole.CALLER
         text = (turn.heard or turn.generated) if is_caller else turn.heard
+        if turn.status == TurnStatus.OPEN and not is_caller:
+            text, _heard_ms = estimate_heard(turn, lost_ms=lost_ms)
         if text.strip():
             timed.append(
                 (turn.started_ms, turn.sequence, HistoryItem(kind="caller" if is_caller else "agent", text=text))

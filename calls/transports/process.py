@@ -27,8 +27,8 @@ from calls.transports.ledger_hook import price_batch
 from calls.transports.live import LivePublisher
 from calls.transports.prepared import PreparedModels
 from calls.transports.prepared import prepared_models as the_prepared_models
+from calls.transports.totals_hook import refresh_totals
 from calls.transports.writer import Writer
-from tenants.ids import new_id
 
 if TYPE_CHECKING:
     from calls.transports.bridge import Bridge
@@ -47,10 +47,10 @@ class MediaProcess:
         self.name = processes.current_name()
         self.kind = ""
         self.prepared_models = prepared_models
-        self.writer = Writer(settings.DATA_DIR / "spool", self.name, on_batch=(price_batch,))
+        self.writer = Writer(settings.DATA_DIR / "spool", self.name, on_batch=(price_batch, refresh_totals))
         self.live = LivePublisher()
         self.draining = False
-        self.id = new_id()
+        self._id: UUID | None = None
         self._has_successor = False
         self._bridges: dict[UUID, Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,7 +77,6 @@ class MediaProcess:
         self._loop = asyncio.get_running_loop()
         self.kind = kind
         self.prepared_models.bind()
-        processes.adopt(self.id, self.name, is_stopping=lambda: self.draining)
         processes.on_call_opened(self._prepare)
         self.writer.start()
         self.live.start()
@@ -166,20 +165,21 @@ class MediaProcess:
                 log.error("event_loop_stalled")
                 continue
             try:
-                if not locked or not processes.heartbeat(self.id):
-                    row = Process(id=self.id, name=self.name, kind=kind)
-                    Process.objects.bulk_create([row], ignore_conflicts=True)
-                    locked = leases.hold_process_lock(self.id)
+                process_id = self._id = processes.register_process(kind)
+                if not locked:
+                    locked = leases.hold_process_lock(process_id)
                     self._registered.set()
+                processes.heartbeat(process_id)
                 if self.draining:
-                    processes.mark_stopping(self.id)
-                    self._has_successor = _find_others(self.id)
+                    processes.mark_stopping(process_id)
+                    self._has_successor = _find_others(process_id)
             except DatabaseError as error:
                 log.warning("heartbeat_missed", detail=str(error)[:200])
                 connection.close()
                 locked = False
         try:
-            processes.mark_stopped(self.id)
+            if self._id is not None:
+                processes.mark_stopped(self._id)
         except DatabaseError:
             log.warning("goodbye_not_written")
         connection.close()

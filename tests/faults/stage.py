@@ -10,7 +10,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 from django.db.utils import OperationalError
+from django.utils import timezone
 
+from calls import tasks  # noqa: F401 # registers the steps' workers
+from calls.aftermath import steps
 from calls.models import (
     AfterStep,
     Call,
@@ -39,7 +42,7 @@ from emulators.twilio.call import Call as CarrierCall
 from emulators.twilio.double import TwilioDouble
 from emulators.twilio.values import LogEntry
 from tenants.models import Tenant
-from tenants.scope import every_tenant
+from tenants.scope import every_tenant, tenant_scope
 from tests.factories import AUTH_TOKEN, make_account, make_agent, make_number, make_route, make_tenant
 
 GREETING = "Good morning, Acme Dental."
@@ -92,7 +95,7 @@ class Record:
     ledger: list[LedgerEntry]
     recordings: list[Recording]
     flight: list[FlightChunk]
-    steps: list[AfterStep]
+    after: list[AfterStep]
 
     def of(self, kind: EventKind) -> list[dict[str, Any]]:
         return [event.data for event in self.events if event.kind == kind]
@@ -180,6 +183,14 @@ class Stage:
         async with asyncio.timeout(PATIENCE_S):
             await call.ended()
         return await self.until(call, lambda record: record.call.state == CallState.ENDED and not record.open)
+
+    async def worked(self, call: CarrierCall) -> Record:
+        """The record after its end, and after a worker did what was due."""
+        async with asyncio.timeout(PATIENCE_S):
+            await call.ended()
+        await self.until(call, lambda record: record.call.state == CallState.ENDED)
+        await run_steps(call.sid)
+        return await self.until(call, lambda record: not record.open)
 
     async def until(self, call: CarrierCall, condition: Callable[[Record], bool]) -> Record:
         """The record once it is as wanted. Rows tell nobody, so they are looked at now and then."""
@@ -306,6 +317,18 @@ def read_record(call_sid: str) -> Record | None:
             )
     except OperationalError:
         return None
+
+
+@in_thread
+def run_steps(call_sid: str) -> None:
+    """What a Celery worker does, here and now, until nothing is left but what waits for the carrier."""
+    with every_tenant(reason="a test plays the worker"):
+        call = Call.objects.select_related("tenant").get(carrier_sid=call_sid)
+        due = list(AfterStep.objects.filter(call=call, state=AfterStep.State.DUE))
+    with tenant_scope(call.tenant):
+        for step in due:
+            AfterStep.objects.filter(pk=step.pk).update(due_at=timezone.now(), claimed_until=None)
+            steps.run_step(str(step.pk))
 
 
 @in_thread
