@@ -27,7 +27,7 @@ LINT_ENV := READ_DOT_ENV=false SWITCHBOARD_DATA_DIR=.data/test SWITCHBOARD_ENGIN
 DEPLOY_ENV := $(LINT_ENV) DEBUG=false PUBLIC_BASE_URL=https://switchboard.example \
 	SECRET_KEY=a-key-for-the-deployment-check-only-it-signs-nothing-at-all-0123456789
 
-.PHONY: help install install-runtime lint format vocabulary test demo dev bench clean
+.PHONY: help install install-runtime lint format vocabulary test chaos demo dev bench clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -73,6 +73,9 @@ vocabulary: install ## docs/vocabulary.md from the closed lists in the code
 
 test: install ## The whole suite; ARGS="tests/calls -k hang_up" for a part of it, WORKERS=8 on a larger machine
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+chaos: install ## What outlasts a test run: long outages, killed processes with many callers
+	$(BIN)/pytest -m chaos -rP tests/faults $(ARGS)
 
 demo: install-runtime ## A call answered end to end on emulators, then the dashboard until Ctrl-C; SAY="…" rings with your sentence
 	@exec $(BIN)/python manage.py demo $${SAY:+--say "$$SAY"} $(ARGS)
