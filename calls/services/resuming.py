@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents.spec import AgentSpec, Contact
-from calls.models import Call, CallEvent, Process, Route
+from calls.models import Call, CallEvent, Route
 from calls.services import processes, sentences
 from calls.services.addresses import call_ref
 from calls.services.announce import announce_call
@@ -140,21 +140,19 @@ def _may_reconnect(call: Call) -> bool:
     recent = CallEvent.objects.filter(call=call, key__startswith="w:", kind=EventKind.RECOVERY, at__gt=since).count()
     if recent >= MOST_RESUMES:
         return False
-    # A rung without progress is not tried again (product 7.1): the last stream must have come, unless the process it was sent to is gone.
-    return call.ticket_used_serial >= call.ticket_serial or _is_last_process_gone(call)
+    # A rung without progress is not tried again (product 7.1): the last stream must have come, unless another process tries now
+    # than the one it was sent to (that one died, or is being stopped and took no more streams).
+    return call.ticket_used_serial >= call.ticket_serial or _was_sent_elsewhere(call)
 
 
-def _is_last_process_gone(call: Call) -> bool:
+def _was_sent_elsewhere(call: Call) -> bool:
     last = (
         CallEvent.objects.filter(call=call, key__startswith="w:", data__answer__type="ConnectStream")
         .order_by("-at", "-id")
         .values_list("data", flat=True)
         .first()
     )
-    name = last["answer"]["process"] if last else ""
-    if name == processes.current_name():
-        return False
-    return is_process_dead(Process.objects.filter(name=name).first())
+    return last is not None and (last["answer"]["process"] != processes.current_name() or processes.is_stopping())
 
 
 def _transfer(

@@ -193,6 +193,29 @@ def test_a_stream_sent_to_a_process_that_died_is_tried_on_another(
     assert verbs(carrier.post(addresses.resume_url(call.pk.hex), carrier.about(call))) == ["Connect", "Redirect"]
 
 
+def test_a_stream_that_a_stopping_process_would_not_take_is_tried_again(
+    carrier: TestCarrier, route: Route, tenant: Tenant
+) -> None:
+    carrier.ring(route)
+    processes.adopt(processes.current_id(), processes.current_name(), is_stopping=lambda: True)
+    with tenant_scope(tenant):
+        call = Call.objects.get()
+    assert verbs(carrier.post(addresses.resume_url(call.pk.hex), carrier.about(call))) == ["Connect", "Redirect"]
+
+
+def test_streams_that_never_come_anywhere_end_at_the_next_rung(
+    carrier: TestCarrier, route: Route, tenant: Tenant
+) -> None:
+    carrier.ring(route)
+    with tenant_scope(tenant):
+        call = Call.objects.get()
+    for _ in range(3):
+        processes.start_anew()
+        assert verbs(carrier.post(addresses.resume_url(call.pk.hex), carrier.about(call))) == ["Connect", "Redirect"]
+    processes.start_anew()
+    assert "Record" in verbs(carrier.post(addresses.resume_url(call.pk.hex), carrier.about(call)))
+
+
 def test_transfer_dials_the_named_contact_with_limits(tenant: Tenant, carrier: TestCarrier) -> None:
     agent = make_agent(tenant, contacts=[{"name": "Front desk", "e164": "+15550002222"}])
     route = make_route(tenant, agent=agent)
