@@ -14,7 +14,7 @@ TOP_LEVEL = {
     "platform", "tenants", "agents", "calls", "templates", "static", "docs", "tests", "locale",
     "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "constraints.txt",
 }  # fmt: skip
-MADE_HERE = {"node_modules", "staticfiles", "htmlcov", "build", "dist"}
+MADE_HERE = {"__pycache__", "node_modules", "staticfiles", "htmlcov", "build", "dist"}
 
 
 def test_platform_is_a_source_root_and_never_a_package():

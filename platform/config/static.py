@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-from dashboard.streams import await_pieces
+from dashboard.streams import AwaitedPieces
 
 
 class StaticMiddleware(WhiteNoiseMiddleware):
@@ -25,7 +25,7 @@ class StaticMiddleware(WhiteNoiseMiddleware):
     def serve(static_file: Any, request: HttpRequest) -> Any:
         response = WhiteNoiseMiddleware.serve(static_file, request)
         if isinstance(request, ASGIRequest):
-            response.streaming_content = await_pieces(iter(response.streaming_content))
+            response.streaming_content = AwaitedPieces(iter(response.streaming_content))
         return response
 
 

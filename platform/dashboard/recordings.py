@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from django.http.response import HttpResponseBase
 
@@ -16,10 +17,11 @@ from tenants.middleware import TenantRequest
 def recording(request: TenantRequest, call_id: uuid.UUID, recording_id: uuid.UUID) -> HttpResponseBase:
     found = access_recording(request.tenant, call_id=call_id, recording_id=recording_id)
     try:
-        file = found.file.open("rb")
+        size = found.file.size
     except FileNotFoundError as error:
         raise NotFound("recording") from error
-    response = file_response(request, file, size=found.file.size, content_type="audio/wav", etag=found.sha256)
+    open_file = partial(found.file.storage.open, str(found.file.name), "rb")
+    response = file_response(request, open_file, size=size, content_type="audio/wav", etag=found.sha256)
     response["Content-Disposition"] = f'inline; filename="{found.pk}.wav"'
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -36,19 +37,21 @@ def stream_response(
     request: HttpRequest, pieces: Iterator[bytes], *, content_type: str, headers: dict[str, str], status: int = 200
 ) -> StreamingHttpResponse:
     """Sends the pieces as they come. Under ASGI a plain iterator would be read whole before the first byte leaves."""
-    body: Any = await_pieces(pieces) if isinstance(request, ASGIRequest) else pieces
+    body: Any = AwaitedPieces(pieces) if isinstance(request, ASGIRequest) else pieces
     return StreamingHttpResponse(body, content_type=content_type, headers=headers, status=status)
 
 
 def file_response(
-    request: HttpRequest, file: IO[bytes], *, size: int, content_type: str, etag: str
+    request: HttpRequest, open_file: Callable[[], IO[bytes]], *, size: int, content_type: str, etag: str
 ) -> HttpResponseBase:
-    """The file or one range of it (206), so that players can seek; closes the file. Several ranges are answered with the whole."""
+    """The file or one range of it (206), so that players can seek. Several ranges are answered with the whole.
+
+    The file is opened with the first piece: a listener who leaves before that leaves nothing open.
+    """
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
     try:
         wanted = parse_range(request.headers.get("Range", ""), size=size)
     except RangeNotSatisfiable:
-        file.close()
         return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     if request.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
         wanted = None
@@ -58,9 +61,8 @@ def file_response(
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
     status = 206 if wanted is not None else 200
     if request.method == "HEAD":
-        file.close()
         return HttpResponse(status=status, content_type=content_type, headers=headers)
-    return stream_response(request, _read(file, part), content_type=content_type, headers=headers, status=status)
+    return stream_response(request, _read(open_file, part), content_type=content_type, headers=headers, status=status)
 
 
 def parse_range(header: str, *, size: int) -> ByteRange | None:
@@ -82,18 +84,35 @@ def parse_range(header: str, *, size: int) -> ByteRange | None:
     return wanted
 
 
-async def await_pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces for an event loop, each fetched in a thread."""
+class AwaitedPieces:
+    """The same pieces for an event loop, each fetched in a thread. Django closes it with the response, also when the listener has left
+    while a piece was on its way: the lock keeps the two apart."""
 
-    def step() -> bytes | None:
-        return next(pieces, None)
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._lock = threading.Lock()
 
-    while (piece := await sync_to_async(step)()) is not None:
-        yield piece
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await sync_to_async(self._step)()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    def close(self) -> None:
+        with self._lock:
+            if isinstance(self._pieces, Generator):
+                self._pieces.close()
+
+    def _step(self) -> bytes | None:
+        with self._lock:
+            return next(self._pieces, None)
 
 
-def _read(file: IO[bytes], part: ByteRange) -> Iterator[bytes]:
-    with file:
+def _read(open_file: Callable[[], IO[bytes]], part: ByteRange) -> Iterator[bytes]:
+    with open_file() as file:
         file.seek(part.first)
         left = part.size
         while left > 0:

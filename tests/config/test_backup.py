@@ -1,10 +1,12 @@
 """A backup restored elsewhere is the same house: rows, secrets and recordings (round trip through real servers)."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,17 +37,34 @@ print(json.dumps([secret, default_storage.open("recordings/a.wav").read().decode
 """
 
 
-class House:
-    """A product of its own: own data directory, own embedded servers, that stop with the last command."""
+HOLD = """
+import sys
+from config.engines.attach import attach_engines
+attach_engines()
+sys.stdin.read()
+"""
 
-    def __init__(self, folder: Path, *, secret_key: str = KEY) -> None:
+
+class House:
+    """A product of its own: own data directory, own embedded servers. A client holds them from the first command to `close`,
+    because a throwaway instance goes with its last client."""
+
+    def __init__(self, folder: Path) -> None:
         self.environment = {
             **os.environ,
             "SWITCHBOARD_DATA_DIR": str(folder),
-            "SECRET_KEY": secret_key,
+            "SECRET_KEY": KEY,
             "SWITCHBOARD_ENGINES_THROWAWAY": "1",
             "SWITCHBOARD_REDIS_DB": "0",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
         }
+        self._holder = subprocess.Popen([sys.executable, "-c", HOLD], env=self.environment, stdin=subprocess.PIPE)
+
+    def close(self) -> None:
+        assert self._holder.stdin is not None
+        self._holder.stdin.close()
+        self._holder.wait(timeout=30)
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]
@@ -59,23 +78,29 @@ class House:
 
 @pytest.fixture(scope="module")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    house = House(tmp_path_factory.mktemp("first") / "data")
     target = tmp_path_factory.mktemp("shelf") / "backup.tar"
-    house.run("migrate", "-v0")
-    house.run("shell", "-v0", "-c", SEED)
-    house.run("backup", str(target))
+    with contextlib.closing(House(tmp_path_factory.mktemp("first") / "data")) as house:
+        house.run("migrate", "-v0")
+        house.run("shell", "-v0", "-c", SEED)
+        house.run("backup", str(target))
     return target
 
 
-def test_a_backup_restores_rows_secrets_and_recordings(backup: Path, tmp_path: Path) -> None:
-    house = House(tmp_path / "data")
-    house.run("restore", str(backup))
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[House]:
+    """Another machine: an empty database, the same keys."""
+    with contextlib.closing(House(tmp_path / "data")) as house:
+        yield house
 
-    secret, sound, rates = json.loads(house.run("shell", "-v0", "-c", LOOK))
+
+def test_a_backup_restores_rows_secrets_and_recordings(backup: Path, other: House) -> None:
+    other.run("restore", str(backup))
+
+    secret, sound, rates = json.loads(other.run("shell", "-v0", "-c", LOOK))
     assert (secret, sound) == ("correct horse", "RIFF")
     assert rates > 0
 
-    again = house.manage("restore", str(backup))
+    again = other.manage("restore", str(backup))
     assert again.returncode == 1
     assert "the database is not empty" in again.stderr
 
@@ -90,12 +115,12 @@ def test_a_backup_holds_no_key_and_is_for_its_owner_alone(backup: Path) -> None:
 
 
 def test_a_backup_whose_secrets_cannot_be_opened_is_refused_before_anything_is_written(
-    backup: Path, tmp_path: Path
+    backup: Path, other: House
 ) -> None:
-    house = House(tmp_path / "data", secret_key="another key altogether, equally long as the first")
-    refused = house.manage("restore", str(backup))
+    other.environment["SECRET_KEY"] = "another key altogether, equally long as the first"
+    refused = other.manage("restore", str(backup))
 
     assert refused.returncode == 1
     assert "ENCRYPTION_KEYS" in refused.stderr
-    house.environment["SECRET_KEY"] = KEY
-    house.run("restore", str(backup))
+    other.environment["SECRET_KEY"] = KEY
+    other.run("restore", str(backup))

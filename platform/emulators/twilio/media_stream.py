@@ -1,7 +1,4 @@
-"""One Media Stream as Twilio plays it: frames at wire timing, marks when played, every breach of protocol counted.
-
-twilio.md §1. It never decides what the call does next.
-"""
+"""One Media Stream as Twilio plays it (twilio.md §1): frames at wire timing, marks when played, every breach of protocol counted."""
 
 from __future__ import annotations
 
