@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
 from django.conf import settings
@@ -16,6 +16,8 @@ from calls.models import Call, Route
 from calls.services import addresses
 from gateways.signatures import make_signature
 from tests.factories import AUTH_TOKEN, make_sid
+
+FORM = "application/x-www-form-urlencoded"  # twilio.md §3.1
 
 
 @dataclass
@@ -46,7 +48,12 @@ class TestCarrier:
             sent["I-Twilio-Idempotency-Token"] = token
         parts = urlsplit(signed)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return self.client.post(path, form, headers={key: text for key, text in sent.items() if text})  # type: ignore[return-value]
+        return self.client.post(
+            path,
+            urlencode(form, doseq=True),
+            content_type=FORM,
+            headers={key: text for key, text in sent.items() if text},
+        )  # type: ignore[return-value]
 
     def call_form(self, *, to: str, call_sid: str = "", **extra: str) -> dict[str, str]:
         """The first webhook of an inbound call, as captured (twilio.md §3.1)."""

@@ -11,6 +11,26 @@ from calls.vocabulary import Layer
 
 
 @dataclass(frozen=True, slots=True)
+class ItemCost:
+    """All lines of one item at one price: what a person reads. Each response of the model writes lines of its own."""
+
+    entries: tuple[LedgerEntry, ...]
+
+    @property
+    def first(self) -> LedgerEntry:
+        """Stands for what the lines have in common: item, unit, unit price, currency, state, card, cause."""
+        return self.entries[0]
+
+    @property
+    def quantity(self) -> Decimal:
+        return sum((entry.quantity for entry in self.entries), Decimal())
+
+    @property
+    def amount(self) -> Decimal:
+        return sum((entry.amount for entry in self.entries), Decimal())
+
+
+@dataclass(frozen=True, slots=True)
 class LayerCost:
     """The lines of one layer in one currency, with their sum."""
 
@@ -21,6 +41,23 @@ class LayerCost:
     @property
     def amount(self) -> Decimal:
         return sum((entry.amount for entry in self.entries), Decimal())
+
+    @property
+    def items(self) -> list[ItemCost]:
+        """The lines gathered by everything but quantity and time; an estimate never hides an adjustment."""
+        groups: dict[tuple[object, ...], list[LedgerEntry]] = {}
+        for entry in self.entries:
+            key = (
+                entry.item,
+                entry.unit,
+                entry.unit_price,
+                entry.state,
+                entry.rate_card_id,
+                entry.cause,
+                entry.usage_lost,
+            )
+            groups.setdefault(key, []).append(entry)
+        return [ItemCost(tuple(entries)) for entries in groups.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +73,10 @@ class Costs:
         for layer in self.layers:
             sums[layer.currency] = sums.get(layer.currency, Decimal()) + layer.amount
         return sorted(sums.items())
+
+    @property
+    def line_count(self) -> int:
+        return sum(len(layer.entries) for layer in self.layers)
 
     @property
     def is_usage_lost(self) -> bool:

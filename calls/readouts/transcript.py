@@ -22,6 +22,13 @@ class Line:
         return self.turn.role == TurnRole.CALLER
 
     @property
+    def from_ms(self) -> int:
+        """When it was spoken on the line. A model writes faster than it is heard: an agent's turn begins before its sound."""
+        if self.is_caller or self.turn.ended_ms is None:
+            return self.turn.started_ms
+        return max(self.turn.started_ms, self.turn.ended_ms - self.turn.heard_ms)
+
+    @property
     def is_final(self) -> bool:
         return self.turn.status != TurnStatus.OPEN
 

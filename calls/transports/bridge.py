@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -77,7 +78,7 @@ class Bridge:
         self._live = live
 
         self._loop = asyncio.get_running_loop()
-        self._born = self._loop.time()
+        self._born = time.monotonic()  # uvloop's own clock turns only once a millisecond
         self._born_at = datetime.now(UTC)
         self._flight = FlightWriter(call.plan)
         self._chunks = 0
@@ -175,7 +176,7 @@ class Bridge:
 
     def _now_ms(self) -> float:
         """The call's clock, in whole microseconds: what the flight recorder keeps, so that a replay sees the same times."""
-        return int((self._loop.time() - self._born) * 1_000_000) / 1000
+        return int((time.monotonic() - self._born) * 1_000_000) / 1000
 
     def _at(self, at_ms: float) -> datetime:
         return self._born_at + timedelta(milliseconds=at_ms)
@@ -214,13 +215,13 @@ class Bridge:
                 else:
                     self._hear_control(frame)
             if chunk is not None:
-                self._last_frame = self._loop.time()
+                self._last_frame = time.monotonic()
                 self._ear.hear(chunk)
         except WireError as error:
             self._note(EventKind.PEER_ERROR, peer="carrier", detail=error.reason[:200])
 
     def _hear_control(self, frame: wire.AnyFrame) -> None:
-        self._last_frame = self._loop.time()
+        self._last_frame = time.monotonic()
         match frame:
             case wire.Mark():
                 self.deliver(ev.MarkReturned(frame.mark.name))
@@ -260,7 +261,7 @@ class Bridge:
     async def _watch_stream(self) -> None:
         """A carrier that keeps the connection but sends nothing is noticed (twilio.md §1.6: nobody else will)."""
         while True:
-            quiet_s = self._loop.time() - self._last_frame
+            quiet_s = time.monotonic() - self._last_frame
             if quiet_s >= DEAD_STREAM_S:
                 log.warning("stream_dead", quiet_s=round(quiet_s, 1))
                 self._lose_carrier(0)
@@ -269,7 +270,7 @@ class Bridge:
 
     def _watch_stall(self) -> None:
         """While the caller speaks: frames that stop would hide the end of speech from the model."""
-        now = self._loop.time()
+        now = time.monotonic()
         quiet_ms = (now - self._last_frame) * 1000
         self._ear.fill_stall(quiet_ms)
         wait_ms = STALL_AFTER_MS - quiet_ms if quiet_ms < STALL_AFTER_MS else STALL_AFTER_MS
@@ -446,8 +447,8 @@ class Bridge:
         old = self._timers.get(command.name)
         if old is not None:
             old.cancel()
-        when = self._born + command.at_ms / 1000
-        self._timers[command.name] = self._loop.call_at(when, self._fire, command.name, command.at_ms)
+        wait_s = max(0.0, self._born + command.at_ms / 1000 - time.monotonic())
+        self._timers[command.name] = self._loop.call_later(wait_s, self._fire, command.name, command.at_ms)
 
     def _cancel_timer(self, command: do.CancelTimer) -> None:
         timer = self._timers.pop(command.name, None)

@@ -124,6 +124,7 @@ class MediaStreams:
             raise Refused(f"media format {start.start.media_format}")
         try:
             async with asyncio.timeout(ADMIT_S):
+                await process.wait_registered(ADMIT_S)  # the lease will name it
                 call = await self._house.admit(self._ref, start)
         except TimeoutError as error:
             raise Refused("the store is away", code=CLOSE_TRY_LATER) from error

@@ -29,6 +29,7 @@ from calls.transports.prepared import PreparedModels
 from calls.transports.prepared import prepared_models as the_prepared_models
 from calls.transports.totals_hook import refresh_totals
 from calls.transports.writer import Writer
+from tenants.ids import new_id
 
 if TYPE_CHECKING:
     from calls.transports.bridge import Bridge
@@ -50,7 +51,7 @@ class MediaProcess:
         self.writer = Writer(settings.DATA_DIR / "spool", self.name, on_batch=(price_batch, refresh_totals))
         self.live = LivePublisher()
         self.draining = False
-        self._id: UUID | None = None
+        self.id = new_id()
         self._has_successor = False
         self._bridges: dict[UUID, Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,6 +78,7 @@ class MediaProcess:
         self._loop = asyncio.get_running_loop()
         self.kind = kind
         self.prepared_models.bind()
+        processes.adopt(self.id, self.name, is_stopping=lambda: self.draining)
         processes.on_call_opened(self._prepare)
         self.writer.start()
         self.live.start()
@@ -165,21 +167,20 @@ class MediaProcess:
                 log.error("event_loop_stalled")
                 continue
             try:
-                process_id = self._id = processes.register_process(kind)
-                if not locked:
-                    locked = leases.hold_process_lock(process_id)
+                if not locked or not processes.heartbeat(self.id):
+                    row = Process(id=self.id, name=self.name, kind=kind)
+                    Process.objects.bulk_create([row], ignore_conflicts=True)
+                    locked = leases.hold_process_lock(self.id)
                     self._registered.set()
-                processes.heartbeat(process_id)
                 if self.draining:
-                    processes.mark_stopping(process_id)
-                    self._has_successor = _find_others(process_id)
+                    processes.mark_stopping(self.id)
+                    self._has_successor = _find_others(self.id)
             except DatabaseError as error:
                 log.warning("heartbeat_missed", detail=str(error)[:200])
                 connection.close()
                 locked = False
         try:
-            if self._id is not None:
-                processes.mark_stopped(self._id)
+            processes.mark_stopped(self.id)
         except DatabaseError:
             log.warning("goodbye_not_written")
         connection.close()

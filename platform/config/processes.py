@@ -199,6 +199,12 @@ class ProcessGroup:
                 time.sleep(_LOOK_SECONDS)
         return batch
 
+    def release(self, running: Running) -> None:
+        """From now on its end is the caller's business and no failure of the group's."""
+        for batch in self._batches:
+            if running in batch:
+                batch.remove(running)
+
     def check(self) -> None:
         for running in self._everything():
             running.check()

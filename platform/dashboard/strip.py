@@ -64,7 +64,7 @@ def draw_strip(
     for line in speech:
         if line.turn.role != TurnRole.AGENT:
             continue
-        start, heard = line.turn.started_ms, line.turn.heard_ms
+        start, heard = line.from_ms, line.turn.heard_ms
         key = f"turn-{line.turn.sequence}"
         if line.is_final and heard < line.turn.generated_ms:
             # Never played, so it took no time on the line; it is drawn where it would have been heard.

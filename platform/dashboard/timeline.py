@@ -91,10 +91,8 @@ def is_marked(event: CallEvent) -> bool:
 def describe(kind: EventKind, data: dict[str, Any]) -> str:
     """One sentence about the event; where none fits, the fields as they are, so that nothing on record is hidden."""
     teller = _TELLERS.get(kind)
-    text = teller(data) if teller else ""
-    return text or " · ".join(
-        f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in data.items() if value not in ("", None, [], {})
-    )
+    text = teller(data) if teller else None
+    return _plain(data) if text is None else text
 
 
 def _is_on_clock(event: CallEvent) -> bool:
@@ -144,7 +142,10 @@ def _word(words: type[Term], value: Any) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+        pairs = (
+            (key.replace("_", " "), _plain(inner)) for key, inner in value.items() if inner not in ("", None, [], {})
+        )
+        return " · ".join(f"{key}: {text}" for key, text in pairs)
     if isinstance(value, list):
         return ", ".join(_plain(inner) for inner in value)
     return str(value)
@@ -166,7 +167,7 @@ def _joined(*parts: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _step(data: dict[str, Any]) -> str:
+def _step(data: dict[str, Any]) -> str | None:
     step = str(data.get("step", ""))
     skipped = [
         gettext("skipped %(step)s: %(why)s") % {"step": _word(Step, one.get("step", "")), "why": _why(one)}
@@ -176,13 +177,13 @@ def _step(data: dict[str, Any]) -> str:
     return _joined(named, _why(data), *skipped)
 
 
-def _model_ready(data: dict[str, Any]) -> str:
+def _model_ready(data: dict[str, Any]) -> str | None:
     return _joined(str(data.get("model", "")), gettext("renewed session") if data.get("renewed") else "")
 
 
-def _barge_in(data: dict[str, Any]) -> str:
+def _barge_in(data: dict[str, Any]) -> str | None:
     heard = sum(int(part.get("heard_ms", 0)) for part in data.get("cut", []))
-    return gettext("the agent was heard for %(time)s") % {"time": latency(heard)} if data.get("cut") else ""
+    return gettext("the agent was heard for %(time)s") % {"time": latency(heard)} if data.get("cut") else None
 
 
 def _transfer(data: dict[str, Any]) -> str:
@@ -198,7 +199,11 @@ def _transfer(data: dict[str, Any]) -> str:
 
 
 def _recording(data: dict[str, Any]) -> str:
-    return _joined(str(data.get("state", "")), _plain(data["error"]) if data.get("error") else "")
+    code = data.get("error")
+    failed = (
+        gettext("error %(code)s") % {"code": code} if code not in (None, "", "0") else ""
+    )  # "0" says that there was none
+    return _joined(str(data.get("state", "")), failed)
 
 
 def _leg(data: dict[str, Any]) -> str:
@@ -207,22 +212,22 @@ def _leg(data: dict[str, Any]) -> str:
     return _joined(named, str(data.get("state", "")), sip)
 
 
-def _ended(data: dict[str, Any]) -> str:
+def _ended(data: dict[str, Any]) -> str | None:
     if "reason" not in data:
-        return ""
+        return None
     return _joined(_word(EndReason, data["reason"]), _why(data))
 
 
-def _hand_off(data: dict[str, Any]) -> str:
+def _hand_off(data: dict[str, Any]) -> str | None:
     if "source" not in data or "target" not in data:
-        return ""
+        return None
     text = gettext("%(source)s → %(target)s") % data
     return f"{text} · {data['reason']}" if data.get("reason") else text
 
 
-def _guardrail(data: dict[str, Any]) -> str:
+def _guardrail(data: dict[str, Any]) -> str | None:
     if "name" not in data:
-        return ""
+        return None
     heard = gettext("some of it was heard") if data.get("heard") else gettext("nothing of it was heard")
     said = f"“{data['said']}”" if data.get("said") else ""
     return _joined(str(data["name"]), said, heard)
@@ -233,18 +238,19 @@ def _recovery(data: dict[str, Any]) -> str:
     return _joined(_why(data), gettext("attempt %(count)d") % {"count": attempt} if attempt else "")
 
 
-def _message(data: dict[str, Any]) -> str:
+def _message(data: dict[str, Any]) -> str | None:
     message = data.get("message")
-    return _plain(message) if message else ""
+    return _plain(message) if message else None
 
 
-def _text(data: dict[str, Any]) -> str:
-    return f"“{data['text']}”" if data.get("text") else ""
+def _text(data: dict[str, Any]) -> str | None:
+    return f"“{data['text']}”" if data.get("text") else None
 
 
-_TELLERS: dict[EventKind, Callable[[dict[str, Any]], str]] = {
+_TELLERS: dict[EventKind, Callable[[dict[str, Any]], str | None]] = {
     EventKind.RECEIVED: _step,
     EventKind.STEP: _step,
+    EventKind.STREAM_STARTED: lambda data: "",  # its id is the stream leg's
     EventKind.MODEL_READY: _model_ready,
     EventKind.BARGE_IN: _barge_in,
     EventKind.TRANSFER: _transfer,

@@ -18,6 +18,7 @@
     const audio = player.querySelector("audio");
     const wave = player.querySelector("[data-wave]");
     const both = player.dataset.channels === "2";
+    place(player, wave);
     const surfer = WaveSurfer.create({
       container: wave,
       media: audio,
@@ -40,6 +41,17 @@
     if (player.dataset.kind === "call") {
       audio.addEventListener("timeupdate", () => follow(Number(player.dataset.offsetMs) + audio.currentTime * 1000));
     }
+  }
+
+  // The waveform takes the recording's place on the strip's axis, so that what lies below each other happened together.
+  function place(player, wave) {
+    const strip = document.querySelector("[data-strip]");
+    if (!strip || player.dataset.kind !== "call" || !Number(player.dataset.seconds)) return;
+    const total = Number(strip.dataset.totalMs);
+    const start = Math.min(Number(player.dataset.offsetMs) / total, 0.9);
+    const share = Math.min((Number(player.dataset.seconds) * 1000) / total, 1 - start);
+    wave.style.marginLeft = `${start * 100}%`;
+    wave.style.width = `${share * 100}%`;
   }
 
   function follow(ms) {

@@ -101,7 +101,7 @@ def test_broken_json_is_shown_as_it_came() -> None:
         ("recovery", {"cause": "process_lost", "attempt": 2}, "Process lost · attempt 2"),
         ("transfer", {"dial": "completed", "duration_s": 61, "state": "ended"}, "ended · completed · talked for 61 seconds"),
         ("ended", {"reason": "caller_hung_up", "fault": "none"}, "Caller hung up"),
-        ("message_taken", {"call_id": "c", "message": {"text": "Ring back", "name": "Ann"}}, "text Ring back, name Ann"),
+        ("message_taken", {"call_id": "c", "message": {"text": "Ring back", "name": "Ann"}}, "text: Ring back · name: Ann"),
         ("silence_prompt", {"step": 1, "text": "Are you there?"}, "“Are you there?”"),
         ("leg", {"kind": "person", "sid": "CA1", "state": "busy", "sip": "486"}, "Person · busy · SIP 486"),
         ("digits_collected", {"secret": True, "count": 4, "reference": "d-1"}, "secret: True · count: 4 · reference: d-1"),

@@ -38,6 +38,7 @@ _AFTER_STEPS = {  # calls.services.after_steps
     "totals": gettext_noop("Add up the call's figures"),
     "carrier_cost": gettext_noop("Price the carrier's minutes"),
     "recording": gettext_noop("Fetch the recording"),
+    "time_limit": gettext_noop("Limit the call at the carrier"),
 }
 _E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 
@@ -117,12 +118,13 @@ def money(amount: Decimal | None, currency: str) -> str:
 
 
 @register.filter
-def priced(entry: LedgerEntry) -> str:
-    """Quantity and unit price as vendors write them: tokens by the million, the rest by one; exact to the last digit."""
-    count = _exact(entry.quantity)
+def priced(entry: LedgerEntry, quantity: Decimal | None = None) -> str:
+    """Quantity (the entry's own unless given) and unit price as vendors write them: tokens by the million, the rest by one; exact."""
+    amount = entry.quantity if quantity is None else quantity
+    count = _exact(amount)
     if entry.unit == "token":
         price = _with_sign(_exact(entry.unit_price * 1_000_000, least=2), entry.currency)
-        return ngettext("%(count)s token × %(price)s / M", "%(count)s tokens × %(price)s / M", int(entry.quantity)) % {
+        return ngettext("%(count)s token × %(price)s / M", "%(count)s tokens × %(price)s / M", int(amount)) % {
             "count": count,
             "price": price,
         }

@@ -37,3 +37,27 @@ def test_currencies_are_never_added_up() -> None:
 def test_lost_usage_is_noticed_and_no_lines_cost_nothing() -> None:
     assert read_costs([line("model", "1", usage_lost=True)]).is_usage_lost
     assert read_costs([]).totals == []
+
+
+def test_lines_of_one_item_at_one_price_are_read_as_one() -> None:
+    entries = [
+        LedgerEntry(
+            layer="model", item=item, unit="token", unit_price=Decimal(price), quantity=Decimal(quantity),
+            amount=Decimal(quantity) * Decimal(price), currency="USD", state=state,
+        )
+        for item, price, quantity, state in (
+            ("audio_in", "0.00003", "100", "estimate"),
+            ("audio_in", "0.00003", "50", "estimate"),
+            ("audio_in", "0.00004", "10", "estimate"),
+            ("audio_in", "0.00003", "-5", "adjustment"),
+        )
+    ]  # fmt: skip
+    costs = read_costs([*entries])
+    (layer,) = costs.layers
+    assert [(item.quantity, item.first.unit_price, item.first.state) for item in layer.items] == [
+        (Decimal(150), Decimal("0.00003"), "estimate"),
+        (Decimal(10), Decimal("0.00004"), "estimate"),
+        (Decimal(-5), Decimal("0.00003"), "adjustment"),
+    ]
+    assert sum(item.amount for item in layer.items) == layer.amount
+    assert costs.line_count == 4

@@ -67,3 +67,11 @@ def test_caller_is_always_heard() -> None:
 def test_playout_is_what_the_model_did_not_take() -> None:
     assert split_turn(turn(0, "a", model_latency_ms=400, turn_latency_ms=640)).playout_ms == 240
     assert split_turn(turn(0, "a", turn_latency_ms=640)).playout_ms is None
+
+
+def test_turn_begins_when_it_was_heard_not_when_it_was_written() -> None:
+    """The answer was generated while the commentary still played."""
+    answer = turn(0, "a", status="interrupted", started_ms=8_500, ended_ms=11_400, heard_ms=1_700)
+    assert split_turn(answer).from_ms == 9_700
+    assert split_turn(turn(0, "a", status="open", started_ms=8_500)).from_ms == 8_500
+    assert split_turn(turn(0, "a", role="caller", started_ms=5_000, ended_ms=7_000)).from_ms == 5_000

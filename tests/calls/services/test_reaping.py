@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from calls.models import AfterStep, Call, CallEvent, Lease, Leg, Process
 from calls.services import processes, reaping
+from calls.services.leases import hold_process_lock
 from calls.services.reaping import reap_stale_calls, recover_dead_calls
 from calls.services.time_limits import limit_call
 from calls.tasks import run_after_step
@@ -139,6 +140,42 @@ def test_the_carriers_duration_is_fetched_when_no_callback_brought_it(
         assert leg.duration_s == reload(call).duration_s
 
 
+def test_figures_that_cannot_be_had_are_given_up_in_time(tenant: Tenant, settings: Settings) -> None:
+    settings.TWILIO_API_BASE_URL = "http://127.0.0.1:9"
+    call = make_old_call(tenant, "CA" + "8" * 32)
+    with tenant_scope(tenant):
+        ended = {"state": "ended", "end_reason": "agent_ended", "duration_s": 7}
+        Call.objects.update(**ended, ended_at=timezone.now() - timedelta(seconds=40))
+        assert reap_stale_calls() == 0  # it may come back
+        assert Leg.objects.get().ended_at is None
+        Call.objects.update(ended_at=timezone.now() - timedelta(seconds=reaping.GIVE_UP_SETTLING_S + 1))
+        assert reap_stale_calls() == 1
+        assert Leg.objects.get().ended_at == reload(call).ended_at
+    assert reload(call).duration_s == 7
+
+
+def test_a_call_we_ended_that_still_runs_at_the_carrier_is_asked_about_again(
+    tenant: Tenant, carrier: DoubleThread, product: Product
+) -> None:
+    make_old_call(tenant, ring(tenant, carrier, product, ends=False))
+    with tenant_scope(tenant):
+        Call.objects.update(
+            state="ended", end_reason="agent_ended", ended_at=timezone.now() - timedelta(seconds=40), duration_s=1
+        )
+        assert reap_stale_calls() == 0
+        assert Leg.objects.get().ended_at is None
+
+
+def test_a_long_silence_on_a_live_line_is_not_its_end(tenant: Tenant, settings: Settings) -> None:
+    settings.TWILIO_API_BASE_URL = "http://127.0.0.1:9"
+    call = make_old_call(tenant, "CA" + "9" * 32, age_s=settings.CALL_TIME_LIMIT_S + 700)
+    with tenant_scope(tenant):
+        Lease.objects.filter(call=call).update(process_id=processes.current_id(), released_at=None)
+    assert hold_process_lock(processes.current_id())
+    assert reap_stale_calls() == 0
+    assert reload(call).state == "live"
+
+
 # --- recovery -------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +210,23 @@ def test_a_live_process_keeps_its_calls(tenant: Tenant, monkeypatch: pytest.Monk
     with tenant_scope(tenant):
         Lease.objects.filter(call=call).update(process_id=processes.current_id(), released_at=None)
     assert recover_dead_calls() == 0
+
+
+def test_a_recovery_the_carrier_refuses_is_tried_again(
+    tenant: Tenant, carrier: DoubleThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = make_old_call(tenant, "CA" + "9" * 32)
+    hold_by_dead_process(call)
+    processes.register_process("media")
+    monkeypatch.setattr(reaping, "_is_store_settled", lambda: True)
+    with tenant_scope(tenant):
+        before = Lease.objects.get().token
+    assert recover_dead_calls() == 0
+    assert recover_dead_calls() == 0
+    with tenant_scope(tenant):
+        lease = Lease.objects.get()
+        assert lease.token == before + 2  # whoever held it has no say any more
+        assert lease.process is not None  # and it is still found
 
 
 def test_nobody_takes_over_when_the_store_has_just_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,23 @@ def test_a_persons_leg_ends_the_same_in_any_order(
     assert reload(live).state == "live"  # a person's leg is not the call
 
 
+@pytest.mark.parametrize(
+    "timestamp", ["", "yesterday", "Mon, 01 Jan 1990 00:00:00 +0000", "Mon, 01 Jan 2035 00:00:00 +0000"]
+)
+def test_a_time_that_cannot_be_is_replaced_by_ours(live: ClaimedCall, carrier: TestCarrier, timestamp: str) -> None:
+    end(live, carrier, CallDuration="5", Timestamp=timestamp)
+    ended_at = reload(live).ended_at
+    assert ended_at is not None
+    assert abs((timezone.now() - ended_at).total_seconds()) < 30
+
+
+def test_a_status_nobody_knows_changes_no_leg(live: ClaimedCall, carrier: TestCarrier) -> None:
+    end(live, carrier, "levitating")
+    with tenant_scope(live.tenant):
+        assert Leg.objects.get(kind="caller").state != "levitating"
+    assert reload(live).state == "live"
+
+
 def test_a_bridged_person_makes_the_end_a_transfer(live: ClaimedCall, carrier: TestCarrier) -> None:
     form = carrier.about(live.call, "in-progress", CallSid=PERSON, SequenceNumber="2", To="+15550003333")
     carrier.post(addresses.leg_status_url(live.ref), form)

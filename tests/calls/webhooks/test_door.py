@@ -127,6 +127,16 @@ def test_a_genuine_request_about_no_call_of_ours_is_not_found(carrier: TestCarri
     assert carrier.post(addresses.resume_url("nonsense"), form).status_code == 404
 
 
+def test_a_status_for_a_number_nobody_has_is_not_found(carrier: TestCarrier) -> None:
+    form = carrier.call_form(to="+15550001234")
+    assert carrier.post(addresses.number_status_url("b" * 26), form).status_code == 404
+
+
+def test_more_fields_than_any_carrier_sends_are_refused(carrier: TestCarrier, route: Route) -> None:
+    form = carrier.call_form(to=route.number.e164) | {f"F{number}": "" for number in range(1_100)}
+    assert carrier.post(addresses.voice_url(route.public_id), form).status_code == 413
+
+
 def test_a_request_without_a_call_is_malformed(carrier: TestCarrier, route: Route) -> None:
     assert carrier.ring(route, CallSid="CA1").status_code == 400
     assert carrier.ring(route, CallSid=make_sid("CA")).status_code == 200

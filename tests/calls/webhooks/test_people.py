@@ -6,9 +6,11 @@ import pytest
 
 from calls.models import AfterStep, Call, CallEvent, Leg, Recording
 from calls.services import addresses
+from calls.services.closing import close_call
 from calls.services.disposition import save_disposition
 from calls.services.tickets import ClaimedCall
 from calls.session.commands import Leave
+from calls.vocabulary import EndReason
 from tenants.scope import tenant_scope
 from tests.carrier import TestCarrier, read_document, verbs
 from tests.factories import make_sid
@@ -179,6 +181,32 @@ def test_a_lost_record_action_is_made_good_by_the_recording_callback(
     )
     carrier.post(addresses.recording_url(at_voicemail.ref), form)
     assert reload(at_voicemail).end_reason == "voicemail_left"
+
+
+def test_a_dial_that_ends_after_the_call_changes_nothing(ringing_person: ClaimedCall, carrier: TestCarrier) -> None:
+    end_call(ringing_person, carrier)
+    before = reload(ringing_person).end_reason
+    assert verbs(end_dial(ringing_person, carrier, "no-answer")) == ["Hangup"]
+    assert reload(ringing_person).end_reason == before
+
+
+def test_a_person_whose_line_is_tried_while_the_record_is_closed_is_followed_by_voicemail(
+    ringing_person: ClaimedCall, carrier: TestCarrier
+) -> None:
+    with tenant_scope(ringing_person.tenant):
+        close_call(reload(ringing_person), end_reason=EndReason.CALLER_HUNG_UP)  # too early: by a stream's `stop`
+    assert verbs(end_dial(ringing_person, carrier, "busy")) == ["Say", "Record", "Redirect"]
+    assert reload(ringing_person).state == "moving"
+
+
+def test_the_record_action_again_gets_the_same_answer(at_voicemail: ClaimedCall, carrier: TestCarrier) -> None:
+    sid = make_sid("RE")
+    form = carrier.about(at_voicemail.call, RecordingSid=sid, RecordingDuration="4")
+    url = addresses.voicemail_url(at_voicemail.ref)
+    first = carrier.post(url, form, token="record-1")
+    assert carrier.post(url, form, token="record-1").content == first.content
+    with tenant_scope(at_voicemail.tenant):
+        assert Recording.objects.count() == 1
 
 
 def test_a_recording_of_silence_is_no_message(at_voicemail: ClaimedCall, carrier: TestCarrier) -> None:

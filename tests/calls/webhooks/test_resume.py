@@ -371,6 +371,19 @@ def test_a_late_question_after_the_carriers_own_end_reopens_nothing(live: Claime
     assert reload(live).state == "ended"
 
 
+def test_a_session_that_moved_is_taken_up_by_whoever_is_asked(live: ClaimedCall, carrier: TestCarrier) -> None:
+    leave(live, Leave(next="resume", cause="deploy", fault="us"))
+    heard: list[tuple[str, str]] = []
+    processes.on_call_opened(lambda ref, agent, caller: heard.append((ref, agent.name)))
+    try:
+        again = claim_again(live, carrier, ticket_of(ask(live, carrier)))
+    finally:
+        processes.on_call_opened(None)
+    assert again.plan.resume is not None
+    assert again.plan.resume.cause == "deploy"
+    assert heard == [(live.ref, "Reception")]  # its model session is being prepared
+
+
 @pytest.mark.parametrize("reason", ["silence", "max_duration", "supervisor_ended"])
 def test_every_reason_of_the_session_ends_the_call_under_its_name(
     live: ClaimedCall, carrier: TestCarrier, reason: str

@@ -206,6 +206,12 @@ def test_the_media_process_hears_of_the_call_while_it_is_answered(carrier: TestC
     assert (agent.name, caller) == ("Reception", "+15557654321")
 
 
+def test_a_forwarded_call_says_from_where(tenant: Tenant, carrier: TestCarrier, route: Route) -> None:
+    carrier.ring(route, ForwardedFrom="+15551112222")
+    with tenant_scope(tenant):
+        assert CallEvent.objects.get(key="w:voice").data["forwarded_from"] == "+15551112222"
+
+
 def test_unknown_parameters_are_part_of_the_signature_and_welcome(carrier: TestCarrier, route: Route) -> None:
     assert carrier.ring(route, SomethingNew="ü & + %20", Empty="").status_code == 200
 

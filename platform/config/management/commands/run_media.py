@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 MAX_MESSAGE_BYTES = 64 * 1024  # twilio.md §12: "limit inbound WebSocket message size (64 KiB used upstream)"
 LAST_REQUESTS_S = 5  # open HTTP requests get this long once no call is left
 BACKLOG = 2048
+SWITCH_S = 0.0005  # threads that write records give the loop its turn ten times sooner than Python's 5 ms
 
 
 class Command(BaseCommand):
@@ -34,6 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8001)
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        sys.setswitchinterval(SWITCH_S)
         MediaServer(make_config(host=host, port=port)).run()
 
 
