@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from calls.models import AfterStep
+from calls.services.announce import announce_call
 from gateways.errors import GatewayError
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ def run_step(step_id: str) -> bool:
         AfterStep.objects.filter(pk=step.pk).update(
             state=AfterStep.State.DONE, done_at=timezone.now(), claimed_until=None, error=""
         )
+    announce_call(step.call)  # open pages show what came of it: the price, the recording, the reason why not
     return True
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from calls.aftermath.totals import percentile
 from calls.models import AfterStep, Call, CallEvent, Leg, Recording, ToolRun
 from calls.readouts.access import access_call
 from calls.readouts.costs import Costs, read_costs
 from calls.readouts.transcript import Line, read_transcript
-from calls.vocabulary import CallState
+from calls.vocabulary import CallState, EventKind
 from dashboard.doors import tenant_screen
 from dashboard.strip import Strip, draw_strip
 from dashboard.timeline import Entry, tell_timeline
@@ -50,6 +51,19 @@ class CallSheet:
     @property
     def is_over(self) -> bool:
         return not self.is_live
+
+    @property
+    def p95_ms(self) -> int | None:
+        """The call's own figure once it is over; until then from the turns so far."""
+        if self.is_over:
+            return self.call.turn_latency_p95_ms
+        return percentile([line.turn.turn_latency_ms or 0 for line in self.timed_lines], 95)
+
+    @property
+    def barge_in_count(self) -> int:
+        if self.is_over:
+            return self.call.barge_in_count
+        return sum(entry.kind is EventKind.BARGE_IN for entry in self.entries)
 
     @property
     def timed_lines(self) -> list[Line]:

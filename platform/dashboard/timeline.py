@@ -51,6 +51,7 @@ class Entry:
     """One line of the time line."""
 
     key: str
+    kind: EventKind | None  # None: a tool run
     at_ms: int
     at: dt.datetime
     icon: str
@@ -103,6 +104,7 @@ def _tell_event(event: CallEvent, zero: dt.datetime) -> Entry:
     kind = EventKind.of(event.kind)
     return Entry(
         key=f"event-{event.pk.hex}",
+        kind=kind,
         at_ms=event_ms(event, zero),
         at=event.at,
         icon=ICONS[kind],
@@ -123,6 +125,7 @@ def _tell_tool_run(run: ToolRun, zero: dt.datetime) -> Entry:
         }
     return Entry(
         key=f"run-{run.pk.hex}",
+        kind=None,
         at_ms=run.started_ms,
         at=zero + dt.timedelta(milliseconds=run.started_ms),
         icon="tool",
