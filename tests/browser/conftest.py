@@ -15,7 +15,7 @@ import pytest
 from channels.routing import ProtocolTypeRouter
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.fixtures import Settings
 
 from tests.browser.server import LiveServer
@@ -27,6 +27,11 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+
+expect.set_options(
+    timeout=20_000
+)  # two cores shared with the rest of the suite; what appears at all appears in one second
 
 
 def find_chromium() -> str | None:
@@ -99,7 +104,7 @@ def complaints() -> Complaints:
 @pytest.fixture
 def context(chromium: Browser, server: LiveServer) -> Iterator[BrowserContext]:
     context = chromium.new_context(base_url=server.url, viewport={"width": 1440, "height": 900}, locale="en-GB")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
     yield context
     context.close()
 
