@@ -68,7 +68,7 @@ def list_models() -> list[ModelInfo]:
         raise GatewayError(error.message, permanent=permanent, code=code, status=error.status_code) from error
     except openai.APIError as error:  # no answer, or none that can be read
         raise GatewayError(str(error), permanent=False) from error
-    return [ModelInfo(model.id, str((model.model_extra or {}).get("shutdown_date") or "")) for model in models]
+    return [ModelInfo(model.id, model.shutdown_date or "") for model in models]
 
 
 def _client() -> openai.OpenAI:

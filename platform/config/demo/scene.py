@@ -75,7 +75,15 @@ class Doubles:
         self._openai.close()
 
     def set_the_stage(
-        self, *, account_sid: str, auth_token: str, number_sid: str, voice_url: str, status_url: str, person: str
+        self,
+        *,
+        account_sid: str,
+        auth_token: str,
+        number_sid: str,
+        voice_url: str,
+        fallback_url: str,
+        status_url: str,
+        person: str,
     ) -> None:
         """Give the carrier double the account, the number and the person; give the model double its script."""
         self._post(self._twilio, "/accounts", {"sid": account_sid, "auth_token": auth_token})
@@ -87,6 +95,7 @@ class Doubles:
                 "account": account_sid,
                 "sid": number_sid,
                 "voice_url": voice_url,
+                "voice_fallback_url": fallback_url,
                 "status_callback": status_url,
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -41,7 +42,8 @@ def check_database() -> Iterator[Finding]:
             cursor.execute("SHOW server_version")
             version = cursor.fetchone()[0]
     except OperationalError as error:
-        yield failed("database", str(error).strip(), mend="start PostgreSQL, or correct DATABASE_URL")
+        reason = " ".join(str(error).split())
+        yield failed("database", reason, mend="start PostgreSQL, or correct DATABASE_URL")
         return
     yield ok("database", f"PostgreSQL {version} in {(time.perf_counter() - began) * 1000:.0f} ms")
     executor = MigrationExecutor(connection)
@@ -62,10 +64,12 @@ def check_redis() -> Iterator[Finding]:
         return
     yield ok("redis", f"answers in {(time.perf_counter() - began) * 1000:.0f} ms")
     began = time.perf_counter()
-    if async_to_sync(_echo)():
-        yield ok("channel layer", f"round trip in {(time.perf_counter() - began) * 1000:.0f} ms")
-    else:
+    try:
+        async_to_sync(_echo)()
+    except TimeoutError:
         yield failed("channel layer", "a message did not come back", mend="look at CHANNEL_LAYERS and Redis' memory")
+    else:
+        yield ok("channel layer", f"round trip in {(time.perf_counter() - began) * 1000:.0f} ms")
 
 
 def check_workers() -> Iterator[Finding]:
@@ -81,10 +85,10 @@ def check_workers() -> Iterator[Finding]:
         yield failed("worker", "none answers", mend="run celery -A config worker, and celery -A config beat once")
 
 
-async def _echo() -> bool:
+async def _echo() -> None:
+    """Raises TimeoutError when the message does not come back."""
     layer = get_channel_layer()
-    name = await layer.new_channel()
-    await layer.send(name, {"type": "doctor.echo"})
-    message = await layer.receive(name)
-    is_ours: bool = message["type"] == "doctor.echo"
-    return is_ours
+    async with asyncio.timeout(PING_SECONDS):
+        name = await layer.new_channel()
+        await layer.send(name, {"type": "doctor.echo"})
+        await layer.receive(name)

@@ -6,6 +6,7 @@ The model, the network and the processes are the configured ones; only the carri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -69,12 +70,15 @@ async def _ring(route: Route) -> Rehearsed:
         )
         caller = Caller([WaitForAgent(quiet_ms=800, timeout_s=PATIENCE_SECONDS), HangUp()])
         call = await double.ring(to=number.e164, from_=CALLER, caller=caller)
-        await asyncio.wait_for(call.ended(), timeout=PATIENCE_SECONDS * 2)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call.ended(), timeout=PATIENCE_SECONDS * 2)
         times = {entry.kind: entry.at_s for entry in reversed(call.log)}
         voice_ms = call.leg.ear.first_voice_ms
+        stream_s = times.get("stream-started")
+        # Without a stream the voice was the carrier's, reading a sentence or its apology.
         return Rehearsed(
             status=call.status,
             webhook_s=times.get("twiml"),
-            stream_s=times.get("stream-started"),
-            voice_s=None if voice_ms is None else voice_ms / 1000,
+            stream_s=stream_s,
+            voice_s=None if voice_ms is None or stream_s is None else voice_ms / 1000,
         )

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from agents.models import Agent
 from calls.models import Route
-from calls.services.addresses import media_url, number_status_url, voice_url
+from calls.services.addresses import fallback_url, media_url, number_status_url, voice_url
 from config.doctor.result import Finding, failed, ok, warning
 from gateways.errors import GatewayError
 from gateways.signatures import make_signature
@@ -213,9 +213,12 @@ def _check_number(route: Route) -> Iterator[Finding]:
     except GatewayError as error:
         yield failed(name, str(error), mend="check the number's sid; it may have been released")
         return
-    wanted = {"voice_url": voice_url(route.public_id), "status_callback": number_status_url(route.public_id)}
-    found = {"voice_url": number.voice_url, "status_callback": number.status_callback}
-    wrong = [field for field, url in wanted.items() if found[field] != url]
+    wanted = {
+        "voice_url": voice_url(route.public_id),
+        "voice_fallback_url": fallback_url(route.public_id),
+        "status_callback": number_status_url(route.public_id),
+    }
+    wrong = [field for field, url in wanted.items() if getattr(number, field) != url]
     if number.trunk_sid or number.voice_application_sid:
         yield failed(
             name, "a trunk or application overrides its voice URL", mend="remove it from the number at the carrier"

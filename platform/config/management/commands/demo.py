@@ -50,6 +50,7 @@ class Command(BaseCommand):
                     auth_token=entry["twilio"]["auth_token"],
                     number_sid=numbers[0].sid,
                     voice_url=numbers[0].voice_url,
+                    fallback_url=numbers[0].fallback_url,
                     status_url=numbers[0].status_url,
                     person=entry["numbers"][0]["person"]["e164"],
                 )
