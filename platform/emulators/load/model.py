@@ -68,6 +68,7 @@ class ModelSession(picows.WSListener):
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_cut = False
+        self._heard_item = ""
         self.is_open = True
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
@@ -113,12 +114,13 @@ class ModelSession(picows.WSListener):
         """Report that the caller began, and stop generating as the vendor does. Returns when."""
         self._is_cut = True
         at = time.monotonic()
-        self.send({"type": "input_audio_buffer.speech_started", "item_id": self._new_id("user"), "audio_start_ms": 0})
+        self._heard_item = self._new_id("user")
+        self.send({"type": "input_audio_buffer.speech_started", "item_id": self._heard_item, "audio_start_ms": 0})
         return at
 
     def end_speech(self, text: str) -> None:
         """The caller's turn is over: committed and transcribed."""
-        item = self._new_id("user")
+        item = self._heard_item
         self.send({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 0})
         self.send({"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": None})
         self.transcripts += 1
