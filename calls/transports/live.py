@@ -1,4 +1,4 @@
-"""Shows live calls to the dashboards through the channel layer; never slows a call: its own short queue drops the oldest.
+"""Shows live calls to the dashboards through the channel layer; never slows a call: per call only the newest word waits.
 
 Groups: `tenant.<id>.live` (states and new turns of every call) and `tenant.<id>.call.<id>` (everything of one call). Messages are hints:
 the rows are the truth, and consumers check membership on every event.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -20,14 +20,14 @@ from calls.transports.ports import LiveCall
 
 log = structlog.get_logger(__name__)
 
-MAX_WAITING = 1_000  # hints of some seconds; a page that missed one reads the rows
+GATHER_S = 0.2  # a burst of one call becomes one message: people read slower, and Redis is asked for every message
 SEND_TIMEOUT_S = 2.0  # Redis that takes longer is away
 AWAY_S = 1.0  # between attempts meanwhile
 
 
 class LivePublisher:
     def __init__(self) -> None:
-        self._queue: deque[tuple[LiveCall, Command, float]] = deque(maxlen=MAX_WAITING)
+        self._waiting: dict[tuple[UUID, bool], tuple[LiveCall, Command, float]] = {}  # bounded by the live calls
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -41,22 +41,24 @@ class LivePublisher:
                 await self._task
 
     def publish(self, call: LiveCall, record: Command, *, at_ms: float) -> None:
-        self._queue.append((call, record, at_ms))
+        self._waiting[call.call_id, isinstance(record, SetState)] = (call, record, at_ms)
         self._news.set()
 
     async def _run(self) -> None:
         layer = get_channel_layer()
         while True:
+            await self._news.wait()
+            await asyncio.sleep(GATHER_S)
             self._news.clear()
-            while self._queue:
-                call, record, at_ms = self._queue.popleft()
+            gathered, self._waiting = self._waiting, {}
+            for call, record, at_ms in gathered.values():
                 try:
                     async with asyncio.timeout(SEND_TIMEOUT_S):
                         await self._send(layer, call, record, at_ms)
                 except Exception as error:  # Redis is away (product 7.5): calls go on, pages catch up from the rows
                     log.info("live_view_unreachable", detail=str(error)[:200])
                     await asyncio.sleep(AWAY_S)
-            await self._news.wait()
+                    break
 
     async def _send(self, layer: Any, call: LiveCall, record: Command, at_ms: float) -> None:
         message = {

@@ -63,12 +63,13 @@ class MediaServer(uvicorn.Server):
     """uvicorn with our own idea of stopping."""
 
     async def _serve(self, sockets: Any = None) -> None:
-        from calls.transports.house import close_house
+        from calls.transports.house import close_house, current_house
         from calls.transports.process import current_process
 
         loop = asyncio.get_running_loop()
         process = current_process()
         process.start(kind="media")
+        await current_house().warm_up()
         self._drainer: asyncio.Task[None] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
