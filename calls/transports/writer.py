@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +40,22 @@ STOP_WAIT_S = 10.0  # at shutdown: what is not written by then stays in the jour
 
 
 class _Entry:
-    """A fact on its way (or none: only a question how far we are), and who waits. Waiters are woken on their loop's thread."""
+    """A fact on its way (or none: only a question how far we are), and who waits. Waiters are woken on their loop's thread.
 
-    __slots__ = ("committed", "fact", "line", "number", "synced")
+    The journal's thread makes and encodes the fact, because the loop has calls to serve.
+    """
+
+    __slots__ = ("committed", "fact", "make", "number", "synced")
 
     def __init__(
         self,
-        fact: Fact | None,
+        make: Callable[[], Fact] | None,
         *,
         committed: Callable[[], None] | None = None,
         synced: Callable[[], None] | None = None,
     ) -> None:
-        self.fact = fact
-        self.line = b"" if fact is None else encode_fact(fact)
+        self.make = make
+        self.fact: Fact | None = None
         self.number = 0
         self.committed = committed
         self.synced = synced
@@ -69,7 +72,8 @@ class Writer:
         self._root = root
         self._name = name
         self.store = Store(root, on_batch=on_batch)
-        self._inbox: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._inbox: deque[_Entry] = deque()  # appended by the loop, emptied by the journal's thread
+        self._hurry = threading.Event()
         self._journaled: deque[_Entry] = deque()
         self._news = threading.Condition()
         self._spool: Spool | None = None
@@ -89,7 +93,7 @@ class Writer:
     def stop(self) -> None:
         """Write what is left, within a bound. Blocks; call it off the loop."""
         self._stopping.set()
-        self._inbox.put(None)
+        self._hurry.set()
         deadline = time.monotonic() + STOP_WAIT_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -100,7 +104,7 @@ class Writer:
     # --- for the bridge (calls.transports.ports.Records) ---------------------------------------------------------
 
     def put(self, call: LiveCall, record: Command, *, at: datetime) -> None:
-        self._inbox.put(_Entry(make_fact(record, tenant=call.tenant_id, call=call.call_id, at=at)))
+        self._inbox.append(_Entry(partial(make_fact, record, tenant=call.tenant_id, call=call.call_id, at=at)))
 
     def put_note(self, call: LiveCall, kind: str, data: dict[str, Any], *, at: datetime, at_ms: float) -> None:
         """An event of the bridge itself; the session numbers its own."""
@@ -119,13 +123,13 @@ class Writer:
         """Returns once the fact outlives this process: committed, or in the synced journal when the database is slow."""
         loop = asyncio.get_running_loop()
         committed, synced = loop.create_future(), loop.create_future()
-        fact = make_fact(record, tenant=call.tenant_id, call=call.call_id, at=at)
-        self._inbox.put(_Entry(fact, committed=lambda: _wake(loop, committed)))
+        make = partial(make_fact, record, tenant=call.tenant_id, call=call.call_id, at=at)
+        self._put_urgent(_Entry(make, committed=lambda: _wake(loop, committed)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_WAIT_S):
                 await committed
                 return
-        self._inbox.put(_Entry(None, synced=lambda: _wake(loop, synced)))
+        self._put_urgent(_Entry(None, synced=lambda: _wake(loop, synced)))
         try:
             async with asyncio.timeout(SYNC_WAIT_S):
                 await asyncio.wait({committed, synced}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,33 +140,43 @@ class Writer:
         """Returns when everything put so far is in the database. The caller bounds the wait."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._inbox.put(_Entry(None, committed=lambda: _wake(loop, done)))
+        self._put_urgent(_Entry(None, committed=lambda: _wake(loop, done)))
         await done
 
     def _put(self, call: LiveCall, table: str, body: dict[str, Any], at: datetime) -> None:
-        fact = Fact(table=table, id=new_id(), tenant=call.tenant_id, call=call.call_id, at=at, body=body)
-        self._inbox.put(_Entry(fact))
+        make = partial(Fact, table=table, id=new_id(), tenant=call.tenant_id, call=call.call_id, at=at, body=body)
+        self._inbox.append(_Entry(make))
+
+    def _put_urgent(self, entry: _Entry) -> None:
+        self._inbox.append(entry)
+        self._hurry.set()
 
     # --- the journal's thread -------------------------------------------------------------------------------------
 
     def _keep_journal(self) -> None:
         running = True
         while running:
-            entries = [self._inbox.get()]
-            if entries[0] is not None and not entries[0].urgent:
-                time.sleep(JOURNAL_S)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    entries.append(self._inbox.get_nowait())
-            running = None not in entries
-            self._journal([entry for entry in entries if entry is not None])
+            running = not self._stopping.is_set()
+            self._hurry.wait(JOURNAL_S)  # the loop wakes nobody for an ordinary fact: that would cost it its turn
+            self._hurry.clear()
+            entries = [self._inbox.popleft() for _ in range(len(self._inbox))]
+            if entries:
+                self._journal(entries)
         with self._news:
             self._news.notify()
 
     def _journal(self, entries: list[_Entry]) -> None:
         spool = self._spool
         assert spool is not None  # noqa: S101 # started
-        lines = [entry.line for entry in entries if entry.fact is not None]
+        lines = []
+        for entry in entries:
+            if entry.make is not None:
+                try:
+                    fact = entry.make()
+                    lines.append(encode_fact(fact))
+                    entry.fact = fact
+                except Exception:  # a record of ours that cannot be written down must not stop those behind it
+                    log.exception("record_unspeakable")
         number = spool.written
         try:
             spool.append(lines)
