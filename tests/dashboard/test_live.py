@@ -17,6 +17,7 @@ from pytest_django.fixtures import Settings
 
 from calls.models import Call, Turn
 from calls.services.announce import announce_call, call_group, herald
+from dashboard import live
 from tenants.models import Membership
 from tenants.scope import tenant_scope
 from tests.dashboard.scenes import TURNS, make_member, write_turns
@@ -89,7 +90,8 @@ async def test_call_page_gets_the_fragments_that_changed(stage: Stage) -> None:
         assert news["live"] is True
 
 
-async def test_burst_of_hints_becomes_few_messages(stage: Stage) -> None:
+async def test_burst_of_hints_becomes_few_messages(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SETTLE_S", 0.05)
     async with listening(stage, "/ws/o/acme/live/") as socket:
         await read_until(socket, lambda m: m == {"changed": True})
         layer = get_channel_layer()
@@ -99,7 +101,7 @@ async def test_burst_of_hints_becomes_few_messages(stage: Stage) -> None:
             )
         await read_until(socket, lambda m: m == {"changed": True})
         sent = 1
-        while not await socket.receive_nothing(timeout=1.2, interval=0.05):
+        while not await socket.receive_nothing(timeout=0.7, interval=0.05):
             await socket.receive_from()
             sent += 1
         assert sent <= 4
@@ -130,8 +132,16 @@ async def test_state_of_the_agent_is_told_at_once(stage: Stage) -> None:
         assert await read_until(socket, lambda m: "activity" in m) == {"activity": "thinking"}
 
 
-@pytest.mark.parametrize("path", ["/ws/o/acme/live/", "call"])
-@pytest.mark.parametrize("cause", ["membership", "logout", "inactive", "password"])
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/ws/o/acme/live/", "membership"),
+        ("call", "membership"),
+        ("call", "logout"),
+        ("call", "inactive"),
+        ("call", "password"),
+    ],
+)
 async def test_socket_ends_when_its_holder_may_no_longer_listen(stage: Stage, path: str, cause: str) -> None:
     async with listening(stage, call_path(stage) if path == "call" else path) as socket:
         await read_until(socket, lambda m: True)
@@ -155,11 +165,12 @@ def end_access(stage: Stage, cause: str) -> None:
         stage.alice.save()
 
 
-async def test_hints_of_another_tenant_reach_nobody_here(stage: Stage) -> None:
+async def test_hints_of_another_tenant_reach_nobody_here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SETTLE_S", 0.05)
     other: Call = await sync_to_async(lambda: make_call(make_tenant("rival")))()
     async with listening(stage, "/ws/o/acme/live/") as socket:
         await read_until(socket, lambda m: m == {"changed": True})
-        while not await socket.receive_nothing(timeout=1.6, interval=0.05):
+        while not await socket.receive_nothing(timeout=0.7, interval=0.05):
             await socket.receive_from()
         await sync_to_async(announce)(other)
         assert await socket.receive_nothing(timeout=0.9, interval=0.05)
