@@ -8,7 +8,6 @@ socket; the session hears only its duration. Peer nonsense is noted and passed o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -23,24 +22,22 @@ from calls.session.events import Event
 from calls.session.flight import FlightWriter
 from calls.transports.carrier_writer import CarrierWriter
 from calls.transports.ear import Ear, Hook
-from calls.transports.model_socket import ModelOpenError, ModelSocket, cause_of_close
+from calls.transports.errands import record_call, walk_out
+from calls.transports.model_line import ModelLine
 from calls.transports.ports import Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
+from calls.transports.timers import Timers
+from calls.transports.workshop import SecretKeys, Workshop
 from calls.vocabulary import Cause, EventKind, Fault, ToolStatus
 from calls.wire import media_streams as wire
 from calls.wire.continuity import STALL_AFTER_MS
 from calls.wire.errors import WireError
-from calls.wire.realtime import AudioDelta, Reader, Unknown
 from calls.wire.realtime_session import describe_hand_off, encode, encode_update
 from calls.wire.tones import make_tones
 
 log = structlog.get_logger(__name__)
 
 DEAD_STREAM_S = 10.0  # §7.1 fills gaps up to 10 s; beyond it the stream is gone (twilio.md §1.6: audio keeps it busy)
-DISPOSITION_S = 0.25  # product 5.4.2: the one wait for the database that a call allows
-REDIRECT_S = 10.0  # the telephony gateway's own limit (TWILIO_TIMEOUT_S)
-RECORDING_S = 10.0
 LINGER_S = 2.0  # after a hang-up a session may still be told of the last words; then the bridge ends anyway
-TOOL_GRACE_S = 5.0  # over time-out × attempts: the runner answers for itself long before
 CLOSED_BY_US = 1000  # RFC 6455 §7.4.1
 MAX_NOTES = 20  # of a peer that talks nonsense all day, the record keeps the first
 
@@ -71,9 +68,7 @@ class Bridge:
         self._stream_sid = stream_sid
         self._carrier = carrier
         carrier.hooks = self.on_carrier_frame
-        self._models = models
         self._records = records
-        self._tools = make_tools(self._redeem)
         self._desk = desk
         self._live = live
 
@@ -84,23 +79,27 @@ class Bridge:
         self._chunks = 0
         self._inbox: deque[tuple[float, Event]] = deque()
         self._working = False
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._born, deliver=self.deliver)
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._leaving = False
         self._carrier_gone = False
         self._notes = 0
 
-        self._model: ModelSocket | None = None
-        self._attempts = 0
-        self._model_reader = Reader()
-        self._known_strangers: set[str] = set()
-        self._parts: dict[tuple[str, int], bytearray] = {}
-        self._intents: dict[str, do.RecordToolRun] = {}
-        self._secret_keys: list[str] = []  # never leaves this object but into a tool's request (product 4.5)
-        self._sealed: dict[str, str] = {}
+        self._keys = SecretKeys()
+        self._workshop = Workshop(
+            call, tools=make_tools(self._keys.redeem), records=records, deliver=self.deliver, began_at=self._born_at
+        )
 
         self._ear = Ear(stream_sid, deliver=self.deliver, hooks=self.on_model_event)
+        self._model = ModelLine(
+            call,
+            models,
+            ear=self._ear,
+            deliver=self._hear_model,
+            note_error=lambda detail: self._note(EventKind.PEER_ERROR, peer="model", detail=detail[:200]),
+            hooks=self.on_model_event,
+        )
         self._last_frame = self._born
         self._stall_watch: asyncio.TimerHandle | None = None
 
@@ -115,12 +114,11 @@ class Bridge:
         try:
             self.deliver(ev.StreamStarted(self._stream_sid))
             resume = self.call.plan.resume
-            self._spawn(self._connect_model(resume.agent if resume else self.call.plan.agent))
+            self._spawn(self._model.connect(resume.agent if resume else self.call.plan.agent))
             await self._over.wait()
         finally:
             self._over.set()
-            for timer in self._timers.values():
-                timer.cancel()
+            self._timers.close()
             if self._stall_watch is not None:
                 self._stall_watch.cancel()
             for task in self._tasks:
@@ -128,10 +126,7 @@ class Bridge:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._note_dropped_audio()
             self._keep_flight(self._flight.flush())
-            model, self._model = self._model, None
-            if model is not None:
-                model.detach()
-                await model.close()
+            await self._model.close()
 
     def deliver(self, event: Event, *, not_before_ms: float = 0.0) -> None:
         """Tell the session. Safe to call from anywhere on the loop's thread, also from within a command."""
@@ -235,12 +230,9 @@ class Bridge:
                 self._note(EventKind.PEER_ERROR, peer="carrier", detail=f"late {type(frame).__name__.lower()}")
 
     def _hear_key(self, key: str) -> None:
-        """A secret key stays here; the session, and with it the flight recorder, learns only that one was pressed."""
+        """A secret key stays in memory; the session, and with it the flight recorder, learns only that one was pressed."""
         if self._session.secret_input:
-            masked = self._session.mask_digit(key)
-            if masked != key:
-                self._secret_keys.append(key)
-            key = masked
+            key = self._keys.keep(key, masked=self._session.mask_digit(key))
         self.deliver(ev.DigitPressed(key))
 
     def _lose_carrier(self, code: int) -> None:
@@ -282,86 +274,19 @@ class Bridge:
 
     # --- the model ------------------------------------------------------------------------------------------------
 
-    async def _connect_model(self, agent: str) -> None:
-        """Put a fresh session in place. Meanwhile the old one, if it lives, serves on (a renewal).
-
-        Only the newest attempt counts.
-        """
-        self._attempts += 1
-        attempt = self._attempts
-        spec = self.call.plan.agents[agent]
-        try:
-            socket = await self._models.claim(self.call.ref, spec, end_user=self.call.end_user)
-        except ModelOpenError as error:
-            if attempt == self._attempts:
-                self.deliver(ev.ModelLost(error.cause, error.code, error.detail[:500]))
-            return
-        if attempt != self._attempts or self._leaving:
-            await socket.close()
-            return
-        old, self._model = self._model, socket
-        if old is not None:
-            old.detach()
-            self._spawn(old.close())
-        self._model_reader = Reader()
-        self._ear.connect(socket)
-        self.deliver(ev.ModelReady(socket.session_id, spec.realtime.model))
-        socket.attach(self.hear_model, self._lose_model)
-
-    def hear_model(self, raw: bytes) -> None:
-        """One server event."""
-        if self.on_model_event:
-            for hook in self.on_model_event:
-                hook("in", raw)
-        try:
-            news = self._model_reader.read(raw)
-        except WireError as error:
-            log.warning("model_event_malformed", detail=error.reason)
-            self._note(EventKind.PEER_ERROR, peer="model", detail=error.reason[:200])
-            return
-        if isinstance(news, AudioDelta):
-            for event in news.before:
-                self.deliver(event)
-            key = (news.event.item_id, news.event.content_index)
-            part = self._parts.get(key)
-            if part is None:
-                part = self._parts[key] = bytearray()
-            part += news.audio
-            self.deliver(news.event)
-        elif isinstance(news, Unknown):
-            if news.type not in self._known_strangers and len(self._known_strangers) < MAX_NOTES:
-                self._known_strangers.add(news.type)
-                log.info("model_event_unknown", type=news.type)
-        else:
-            for event in news:
-                self._mind_speech(event)
-                self.deliver(event)
-
-    def _mind_speech(self, event: Event) -> None:
+    def _hear_model(self, event: Event) -> None:
+        """While the caller speaks, frames that stop are filled up: the model would never hear the end of speech."""
         if isinstance(event, ev.SpeechStarted) and self._stall_watch is None:
             self._watch_stall()
         elif isinstance(event, ev.SpeechStopped) and self._stall_watch is not None:
             self._stall_watch.cancel()
             self._stall_watch = None
-
-    def _lose_model(self, code: int, reason: str) -> None:
-        self._model = None
-        self._ear.disconnect()
-        self.deliver(ev.ModelLost(cause_of_close(code), code, reason[:500]))
-
-    def _send_model(self, event: bytes) -> None:
-        if self._model is None:
-            log.info("model_event_without_model")  # the session learns of the loss by ModelLost
-            return
-        if self.on_model_event:
-            for hook in self.on_model_event:
-                hook("out", event)
-        self._model.send(event)
+        self.deliver(event)
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     def _play(self, command: do.Play) -> None:
-        part = self._parts[command.item_id, command.content_index]
+        part = self._model.parts[command.item_id, command.content_index]
         self._carrier.play(bytes(memoryview(part)[command.start : command.end]), command.mark)
         if self.greeting_latency_ms is None:
             self.greeting_latency_ms = round(self._now_ms())
@@ -375,94 +300,45 @@ class Bridge:
         self._carrier.clear()
 
     def _drop_audio(self, command: do.DropAudio) -> None:
-        self._parts.pop((command.item_id, command.content_index), None)
+        self._model.parts.pop((command.item_id, command.content_index), None)
 
     def _make_tones(self, command: do.MakeTones) -> None:
         tones = bytearray(make_tones(command.digits))
-        self._parts[command.item_id, 0] = tones
+        self._model.parts[command.item_id, 0] = tones
         self.deliver(ev.LocalAudioReady(command.item_id, len(tones)))
 
     def _seal_digits(self, command: do.SealDigits) -> None:
-        if command.count:
-            self._sealed[command.reference] = "".join(self._secret_keys[-command.count :])
-        self._secret_keys.clear()
-
-    def _redeem(self, reference: str) -> str | None:
-        return self._sealed.pop(reference, None)  # one use
+        self._keys.seal(command.reference, command.count)
 
     def _start_recording(self, command: do.StartRecording) -> None:
-        self._spawn(self._record_call())
-
-    async def _record_call(self) -> None:
-        try:
-            async with asyncio.timeout(RECORDING_S):
-                resume = self.call.plan.resume
-                offset_ms = round(self._now_ms()) + (resume.elapsed_ms if resume else 0)
-                sid = await self._desk.start_recording(self.call, offset_ms=offset_ms)
-        except (
-            Exception
-        ) as error:  # whatever the carrier or the store says: the call goes on unrecorded, and the record says so
-            log.warning("recording_failed", detail=str(error))
-            self.deliver(ev.RecordingFailed(str(error)[:300]))
-        else:
-            self.deliver(ev.RecordingStarted(sid))
+        resume = self.call.plan.resume
+        offset_ms = round(self._now_ms()) + (resume.elapsed_ms if resume else 0)
+        self._spawn(record_call(self.call, desk=self._desk, deliver=self.deliver, offset_ms=offset_ms))
 
     def _to_model(self, command: Any) -> None:
         for event in encode(command):
-            self._send_model(event)
+            self._model.send(event)
 
     def _use_agent(self, command: do.UseAgent) -> None:
         diff = describe_hand_off(self.call.plan.agents[command.agent])
-        self._send_model(encode_update(diff, event_id=command.event_id))
+        self._model.send(encode_update(diff, event_id=command.event_id))
 
     def _open_model(self, command: do.ConnectModel) -> None:
-        self._spawn(self._connect_model(command.agent))
+        self._spawn(self._model.connect(command.agent))
 
     def _run_tool(self, command: do.RunTool) -> None:
-        self._spawn(self._work_tool(command))
-
-    async def _work_tool(self, command: do.RunTool) -> None:
-        tool = self.call.plan.agents[command.agent].tool(command.name)
-        if tool is None:
-            self.deliver(ev.ToolFinished(command.call_id, "This tool does not exist.", ToolStatus.REFUSED))
-            return
-        intent = self._intents.pop(command.call_id, None)
-        if intent is not None:  # product 5.4.2: the one thing a call waits for
-            await self._records.durable(self.call, intent, at=self._at(intent.started_ms))
-        attempts = 1 + (tool.http.retries if tool.http is not None else 0)
-        try:
-            async with asyncio.timeout(tool.timeout_s * attempts + TOOL_GRACE_S):
-                answer = await self._tools.run(
-                    tool,
-                    command.arguments,
-                    call_id=str(self.call.call_id),
-                    idempotency_key=f"{self.call.call_id}:{command.call_id}",
-                )
-        except TimeoutError:
-            self.deliver(ev.ToolFinished(command.call_id, "The tool did not answer in time.", ToolStatus.TIMED_OUT))
-        else:
-            self.deliver(ev.ToolFinished(command.call_id, answer.output, answer.status))
+        self._spawn(self._workshop.work(command))
 
     def _set_timer(self, command: do.SetTimer) -> None:
-        old = self._timers.get(command.name)
-        if old is not None:
-            old.cancel()
-        wait_s = max(0.0, self._born + command.at_ms / 1000 - time.monotonic())
-        self._timers[command.name] = self._loop.call_later(wait_s, self._fire, command.name, command.at_ms)
+        self._timers.set(command.name, command.at_ms)
 
     def _cancel_timer(self, command: do.CancelTimer) -> None:
-        timer = self._timers.pop(command.name, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _fire(self, name: str, at_ms: float) -> None:
-        del self._timers[name]
-        self.deliver(ev.TimerFired(name), not_before_ms=at_ms)  # uvloop rounds to whole milliseconds, down too
+        self._timers.cancel(command.name)
 
     def _record(self, command: do.Command) -> None:
         at_ms = self._now_ms()
         if isinstance(command, do.RecordToolRun) and command.status == ToolStatus.STARTED:
-            self._intents[command.call_id] = command
+            self._workshop.intend(command)
         self._records.put(self.call, command, at=self._at(at_ms))
         self._live.publish(self.call, command, at_ms=at_ms)
 
@@ -475,25 +351,14 @@ class Bridge:
     def _leave(self, leave: do.Leave) -> None:
         if self._leaving or self._over.is_set():
             return
-        self._leaving = True
+        self._leaving = self._model.is_leaving = True
         task = self._loop.create_task(self._walk_out(leave))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _walk_out(self, leave: do.Leave) -> None:
-        """The disposition first, then the socket: the carrier asks the resume URL the moment it closes (twilio.md §1.6)."""
         try:
-            try:
-                async with asyncio.timeout(DISPOSITION_S):
-                    await self._desk.save_disposition(self.call, leave)
-                    await self._records.flush(self.call)  # whoever resumes reads what was said
-            except Exception as error:  # no store: tell the carrier itself what to do next
-                log.warning("disposition_not_saved", detail=str(error) or type(error).__name__, next=leave.next)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(REDIRECT_S):
-                        await self._desk.redirect(self.call, leave)
-        except Exception:
-            log.exception("leave_failed")  # the document after <Connect> is the last net: the resume URL decides
+            await walk_out(self.call, leave, desk=self._desk, records=self._records)
         finally:
             self._carrier_gone = True
             self.deliver(ev.StreamLost(CLOSED_BY_US))  # the session writes its last records
