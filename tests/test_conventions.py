@@ -68,6 +68,7 @@ ENVIRONMENT_READERS = {
     "platform/config/processes.py",
     "platform/config/engines/attach.py",
     "platform/config/engines/supervisor.py",
+    "platform/config/management/commands/bench.py",
 }
 
 

@@ -124,7 +124,8 @@ class Bridge:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._note_dropped_audio()
+            if self._ear.dropped_ms:
+                self._note(EventKind.AUDIO_DROPPED, ms=self._ear.dropped_ms)
             self._keep_flight(self._flight.flush())
             await self._model.close()
 
@@ -267,10 +268,6 @@ class Bridge:
         self._ear.fill_stall(quiet_ms)
         wait_ms = STALL_AFTER_MS - quiet_ms if quiet_ms < STALL_AFTER_MS else STALL_AFTER_MS
         self._stall_watch = self._loop.call_later(wait_ms / 1000, self._watch_stall)
-
-    def _note_dropped_audio(self) -> None:
-        if self._ear.dropped_ms:
-            self._note(EventKind.AUDIO_DROPPED, ms=self._ear.dropped_ms)
 
     # --- the model ------------------------------------------------------------------------------------------------
 
