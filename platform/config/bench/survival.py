@@ -22,6 +22,7 @@ from tenants.scope import tenant_scope
 LIVE = 5
 SPEECH_BACK_S = 3.0  # issue: speech again ≤ 3 s
 MOVE_S = 30.0
+STANDS_S = 1.0
 CALLS, BATCH = 500, 50
 SETTLE_S = 20.0
 
@@ -50,7 +51,11 @@ async def _lose_process(rig: Rig, number: signal.Signals, name: str) -> list[Row
         await asyncio.sleep(2.0)
         backends.addresses = [second_address, first_address]
         waiting = asyncio.to_thread(rig.stop, first, number=number, timeout_s=MOVE_S)
-        results = await asyncio.gather(waiting, *(_follow(rig, call) for call in callers), return_exceptions=True)
+        results = await asyncio.gather(
+            waiting,
+            *(_follow(rig, call, owed_speech=number == signal.SIGKILL) for call in callers),
+            return_exceptions=True,
+        )
         back = [result for result in results[1:] if isinstance(result, float)]
         lost = LIVE - len(back)
         await asyncio.sleep(1.5)
@@ -74,7 +79,7 @@ async def _lose_process(rig: Rig, number: signal.Signals, name: str) -> list[Row
     return [Row(f"{name} with {LIVE} live calls", seen, "0 lost, speech ≤ 3 s, transcript continuous", met)]
 
 
-async def _follow(rig: Rig, call: LoadCall) -> float:
+async def _follow(rig: Rig, call: LoadCall, *, owed_speech: bool) -> float:
     """The carrier's part when a stream ends: ask what comes next. Seconds from the loss to the next speech."""
     async with asyncio.timeout(MOVE_S):
         await call.closed.wait()
@@ -90,6 +95,11 @@ async def _follow(rig: Rig, call: LoadCall) -> float:
     if not document.stream_url:
         raise RuntimeError(f"no stream after the loss: {document.verbs}")
     await call.connect(document)
+    if not owed_speech:  # moved at a silence, to wait for the caller: the stream must stand
+        await asyncio.sleep(STANDS_S)
+        if call.closed.is_set():
+            raise RuntimeError("the stream did not stand after the move")
+        return time.monotonic() - lost_at
     await call.wait_for_media(10)
     assert call.first_media_at is not None  # noqa: S101 # waited for
     return call.first_media_at - lost_at
