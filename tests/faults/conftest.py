@@ -71,6 +71,7 @@ async def doubles(
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     settings.DATA_DIR = tmp_path
     settings.MEDIA_ROOT = str(tmp_path / "storage")
+    settings.DIAL_TIMEOUT_S = 5
     settings.PLAYBACK_LEAD_MS = 2_000  # at a multiple of real time the usual lead would run dry
     forget_operator_events()
     async with ToolServer() as tools, OpenAIDouble(model_config) as model, TwilioDouble(carrier_config) as carrier:

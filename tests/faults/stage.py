@@ -113,6 +113,13 @@ class Record:
         ]
 
     @property
+    def sessions_ended(self) -> bool:
+        """Whether every session that was let in has written its last word."""
+        keys = [(event.key, event.kind) for event in self.events]
+        began = sum(key.startswith("x:stream:") for key, _kind in keys)
+        return began <= sum(key.startswith("s:") and kind == EventKind.ENDED for key, kind in keys)
+
+    @property
     def said(self) -> list[tuple[str, str]]:
         """(role, what was heard of it), in order."""
         return [(str(turn.role), turn.heard or turn.generated) for turn in self.turns]
@@ -182,7 +189,9 @@ class Stage:
         """The call's record once it is closed, and its writers have written."""
         async with asyncio.timeout(PATIENCE_S):
             await call.ended()
-        return await self.until(call, lambda record: record.call.state == CallState.ENDED and not record.open)
+        return await self.until(
+            call, lambda record: record.call.state == CallState.ENDED and not record.open and record.sessions_ended
+        )
 
     async def worked(self, call: CarrierCall) -> Record:
         """The record after its end, and after a worker did what was due."""
