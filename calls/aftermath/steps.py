@@ -51,6 +51,12 @@ def run_step(step_id: str) -> bool:
     step = _claim(step_id)
     if step is None:
         return False
+    with structlog.contextvars.bound_contextvars(tenant_id=str(step.tenant_id), call_id=str(step.call_id)):
+        _run(step)
+    return True
+
+
+def _run(step: AfterStep) -> None:
     try:
         _workers[step.step.partition(":")[0]](step)
     except StepLater as later:
@@ -58,14 +64,13 @@ def run_step(step_id: str) -> bool:
     except GatewayError as error:
         _fail(step, str(error), is_permanent=error.permanent)
     except Exception as error:
-        log.exception("after_step_failed", step=step.step, call_id=str(step.call_id))
+        log.exception("after_step_failed", step=step.step)
         _fail(step, f"{type(error).__name__}: {error}", is_permanent=False)
     else:
         AfterStep.objects.filter(pk=step.pk).update(
             state=AfterStep.State.DONE, done_at=timezone.now(), claimed_until=None, error=""
         )
     announce_call(step.call)  # open pages show what came of it: the price, the recording, the reason why not
-    return True
 
 
 def retry_step(step: AfterStep) -> None:
@@ -91,7 +96,7 @@ def _fail(step: AfterStep, reason: str, *, is_permanent: bool) -> None:
         AfterStep.objects.filter(pk=step.pk).update(
             state=AfterStep.State.PARKED, error=reason[:2000], claimed_until=None
         )
-        log.error("after_step_parked", step=step.step, call_id=str(step.call_id), reason=reason)
+        log.error("after_step_parked", step=step.step, reason=reason)
         return
     # Full jitter: workers that failed together do not come back together.
     _put_off(

@@ -70,6 +70,7 @@ class ModelReady(Event, frozen=True, tag=True):
 
     session_id: str
     model: str
+    age_ms: float = 0.0  # a spare was open before the call came, and its 60 minutes run from then
 
 
 class ModelLost(Event, frozen=True, tag=True):

@@ -83,7 +83,7 @@ class Recovery:
         if self._owed and self.greeting.given:
             self.sequencer.want(APOLOGY, purpose="apology")
         self._owed = False
-        ctx.set_timer("renew", at_ms=ctx.now + ctx.limits.renew_after_ms)
+        ctx.set_timer("renew", at_ms=ctx.now + max(0.0, ctx.limits.renew_after_ms - event.age_ms))
 
     def _resume(self, resume: Resume) -> None:
         self.ctx.record(EventKind.RECOVERY, cause=resume.cause, attempt=resume.attempt)

@@ -72,7 +72,8 @@ class ModelLine:
             task.add_done_callback(self._closing.discard)
         self._reader = Reader()
         self._ear.connect(socket)
-        self._deliver(ev.ModelReady(socket.session_id, spec.realtime.model))
+        age_ms = (asyncio.get_running_loop().time() - socket.opened_at) * 1000
+        self._deliver(ev.ModelReady(socket.session_id, spec.realtime.model, age_ms))
         socket.attach(self._hear, self._lose)
 
     def send(self, event: bytes) -> None:

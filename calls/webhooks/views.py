@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import structlog
 from django.http import HttpRequest, HttpResponse
 
@@ -37,9 +39,11 @@ def number_status(request: HttpRequest, public_id: str) -> HttpResponse:
     carrier_request = _check(request, form, route)
     if route is None:
         raise Refused(404, "unknown number")
+    structlog.contextvars.bind_contextvars(tenant_id=str(route.tenant_id))
     with tenant_scope(route.tenant):
         call = find_call_by_sid(carrier_request.call_sid)
         if call is not None:
+            structlog.contextvars.bind_contextvars(call_id=str(call.pk))
             note_call_status(call.pk, carrier_request)
     return twiml("")
 
@@ -100,6 +104,8 @@ def _open(request: HttpRequest, public_id: str, *, is_fallback: bool) -> HttpRes
         except opening.CallTaken:
             tell_operator("call_taken", account_sid=carrier_request.account_sid, call_sid=carrier_request.call_sid)
             raise Refused(409, "call of another tenant") from None
+    if opened.ref:
+        structlog.contextvars.bind_contextvars(call_id=str(uuid.UUID(hex=opened.ref)))
     return _render(opened)
 
 

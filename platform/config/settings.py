@@ -187,7 +187,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": env.str("CELERY_PREFIX", default="")}
 CELERY_BEAT_SCHEDULE = {
-    "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0},
+    "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0, "options": {"expires": 5}},
+    # A caller whose process died waits for this (product 7.1). What no worker took in time is void: the next one looks again.
+    "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
+    "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 
@@ -216,7 +219,6 @@ CALL_TIME_LIMIT_S = env.int("CALL_TIME_LIMIT_S", default=14_400)  # the carrier'
 DEBUG_CALLS = env.bool("SWITCHBOARD_DEBUG_CALLS", default=False)
 DEBUG_CALLS_MAX_BYTES = env.int("SWITCHBOARD_DEBUG_CALLS_MAX_BYTES", default=20_000_000)
 TOOL_EGRESS_ALLOW: list[str] = env.list("TOOL_EGRESS_ALLOW", default=[])
-RECORDING_LINK_SECONDS = env.int("RECORDING_LINK_SECONDS", default=3_600)
 TICKET_SECONDS = env.int("TICKET_SECONDS", default=120)
 DIAL_TIMEOUT_S = env.int("DIAL_TIMEOUT_S", default=20)  # twilio.md §14: 10–20 s
 VOICEMAIL_MAX_S = env.int("VOICEMAIL_MAX_S", default=120)

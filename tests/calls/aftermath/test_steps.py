@@ -13,8 +13,10 @@ from calls.ledger.cards import forget_cards
 from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Leg, ToolRun, Turn
 from calls.services.after_steps import add_steps
 from calls.tasks import sweep_after_steps
+from config.celery import app
 from gateways.errors import GatewayError
 from tenants.scope import tenant_scope
+from tenants.task import TenantTask
 from tests.factories import make_call, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +108,9 @@ def test_a_fault_of_ours_is_parked_after_its_attempts(tenant, call, work, error,
         step.refresh_from_db()
     assert (step.state, step.attempt, work.runs) == ("parked", steps.ATTEMPTS, steps.ATTEMPTS)
     assert "ZeroDivisionError: boom" in step.error
-    caplog.clear()
+    told = [record.msg for record in caplog.records if record.name == "calls.aftermath.steps"]
+    assert told[-1]["event"] == "after_step_parked"
+    assert {(line["tenant_id"], line["call_id"]) for line in told} == {(str(tenant.pk), str(call.pk))}
 
 
 def test_waiting_costs_no_attempt(tenant, call, work):
@@ -200,3 +204,13 @@ def test_carrier_minutes_are_estimated_once_a_leg_and_flow_into_the_calls_cost(t
 def test_a_leg_that_still_runs_is_waited_for(tenant, call):
     with tenant_scope(tenant), pytest.raises(steps.StepLater):
         carrier.estimate_carrier_cost(AfterStep(call=call, step="carrier_cost"))
+
+
+def test_every_task_that_nobody_else_sends_has_its_beat(settings):
+    beats = {entry["task"]: entry for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    watchmen = {
+        name for name, task in app.tasks.items() if name.startswith("calls.") and not isinstance(task, TenantTask)
+    }
+    assert beats.keys() == watchmen
+    # A beat that no worker took in time is void, or a worker that comes back would find a heap of them.
+    assert all(entry["options"]["expires"] <= max(2, entry["schedule"]) for entry in beats.values())

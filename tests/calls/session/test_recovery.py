@@ -326,6 +326,17 @@ def test_a_session_is_renewed_at_a_silence_without_a_word() -> None:
     assert len(call.all(do.ConnectModel)) == 2
 
 
+def test_the_age_of_a_spare_counts_towards_its_hour() -> None:
+    call = make_renewing()
+    call.run(60_100)
+    call.feed(ev.ModelReady(session_id="sess_2", model="gpt-realtime-2.1", age_ms=45_000))
+    before = len(call.all(do.ConnectModel))
+    call.run(14_000)
+    assert len(call.all(do.ConnectModel)) == before
+    call.run(1_100)
+    assert len(call.all(do.ConnectModel)) == before + 1
+
+
 @pytest.mark.parametrize("event", [ev.ModelLost(cause="model_unreachable"), None])
 def test_a_renewal_that_fails_is_tried_again_and_the_old_session_serves_on(event: ev.Event | None) -> None:
     call = make_renewing()

@@ -240,3 +240,16 @@ def test_two_copies_at_once_open_one_call_and_get_one_document() -> None:
     assert len(answers) == 2
     assert answers[0] == answers[1]
     assert count_calls() == 1
+
+
+def test_every_line_about_a_request_names_its_tenant_and_call(
+    carrier: TestCarrier, route: Route, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    form = carrier.call_form(to=route.number.e164)
+    carrier.post(addresses.voice_url(route.public_id), form)
+    carrier.post(addresses.number_status_url(route.public_id), {**form, "CallStatus": "completed"})
+    with tenant_scope(route.tenant):
+        call = Call.objects.get()
+    ends = [r.msg for r in caplog.records if isinstance(r.msg, dict) and r.msg["event"] == "request_finished"]
+    assert [(end["tenant_id"], end["call_id"]) for end in ends] == [(str(route.tenant_id), str(call.pk))] * 2
