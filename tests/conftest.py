@@ -9,12 +9,14 @@ pytest_plugins = ["tests.engines_plugin"]
 
 @pytest.fixture(autouse=True)
 def process_of_its_own(request: pytest.FixtureRequest) -> None:
-    """The row of this process vanishes with each test's database; the next test is a new process."""
+    """The rows of this process and of the rate cards vanish with each test's database; the next test is a new process."""
     uses_rows = {"db", "transactional_db"} & set(request.fixturenames)
     if uses_rows or request.node.get_closest_marker("django_db"):
-        from calls.services import processes  # Django is set up by now
+        from calls.ledger import cards  # Django is set up by now
+        from calls.services import processes
 
         processes.start_anew()
+        cards.forget_cards()
 
 
 @pytest.fixture(autouse=True)

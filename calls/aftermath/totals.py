@@ -9,6 +9,7 @@ from django.db.models import Count, Q
 
 from calls.aftermath.steps import worker
 from calls.ledger.entries import sum_cost
+from calls.ledger.usage import make_up_usage
 from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Recording, ToolRun, Turn
 from calls.services.orphans import end_orphans
 from calls.vocabulary import EventKind, Flag, Step, ToolStatus
@@ -20,9 +21,10 @@ _FAILED_TOOLS = (ToolStatus.FAILED, ToolStatus.TIMED_OUT, ToolStatus.REFUSED, To
 
 @worker(STEP)
 def compute_totals(step: AfterStep) -> None:
-    """Ends what a dead session left open, then writes turn, tool and barge-in counts, p95 latency, cost and flags onto the call."""
+    """Ends what a dead session left open, prices what was left unpriced, then writes counts, p95 latency, cost and flags."""
     call = step.call
     end_orphans(call)
+    make_up_usage(call)
     tools = ToolRun.objects.filter(call=call).aggregate(
         ok=Count("id", filter=Q(status=ToolStatus.SUCCEEDED)), failed=Count("id", filter=Q(status__in=_FAILED_TOOLS))
     )

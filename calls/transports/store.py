@@ -41,14 +41,13 @@ class Store:
                 log.warning("records_wait_for_database", detail=str(error)[:200])
                 connection.close()
                 return False
-            return self._store_singly(facts)
-        except Exception:  # a hook's bug must not hold up the rest
-            log.exception("records_batch_failed")
-            return self._store_singly(facts)
+            return self._store_singly(facts, error)
+        except Exception as error:  # a hook's bug must not hold up the rest
+            return self._store_singly(facts, error)
         self.written += len(facts)
         return True
 
-    def _store_singly(self, facts: list[Fact]) -> bool:
+    def _store_singly(self, facts: list[Fact], cause: Exception) -> bool:
         """One of them is poison: write the others, and put that one aside where a person finds it."""
         if len(facts) > 1:
             return all(self.store([fact]) for fact in facts)
@@ -59,8 +58,10 @@ class Store:
             if _is_away(error):
                 return False
             log.exception("record_refused", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id))
-        else:  # the fact is on record; what is made from it can be made again
-            log.error("record_hook_failed", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id))
+        else:  # the fact is on record; what is made from it is made up for after the call (calls.aftermath.totals)
+            log.error(
+                "record_hook_failed", table=fact.table, call_id=str(fact.call), fact_id=str(fact.id), exc_info=cause
+            )
             self.written += 1
             return True
         self.buried += 1

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from calls.aftermath import carrier, steps, totals
 from calls.ledger.cards import forget_cards
-from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Leg, ToolRun, Turn
+from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Leg, ToolRun, Turn, UsageRecord
 from calls.services.after_steps import add_steps
 from calls.tasks import sweep_after_steps
 from config.celery import app
@@ -181,6 +181,26 @@ def test_totals_are_the_figures_of_the_records(tenant, call):
     assert call.turn_latency_p95_ms == 900
     assert call.flags == ["tool_failed"]
     assert call.cost is None
+
+
+def test_usage_that_was_never_priced_is_priced_after_the_call_and_only_once(tenant, call):
+    usage = {"output_token_details": {"audio_tokens": 100}}
+    with tenant_scope(tenant):
+        for sequence, source in enumerate(["resp_1", "resp_2"]):
+            UsageRecord.objects.create(
+                call=call,
+                sequence=sequence,
+                kind="response",
+                source_id=source,
+                model="gpt-realtime-2.1",
+                status="completed",
+                usage=usage,
+            )
+        for _ in range(2):
+            totals.compute_totals(AfterStep(call=call, step="totals"))
+        call.refresh_from_db()
+        assert LedgerEntry.objects.filter(call=call).count() == 2
+    assert call.cost == Decimal("0.0128")
 
 
 def test_carrier_minutes_are_estimated_once_a_leg_and_flow_into_the_calls_cost(tenant, call):
