@@ -1,6 +1,6 @@
 """One socket to the Realtime API: opened, configured and verified, then frames in and frames out; decides nothing.
 
-The client is picows: it costs about half of what `websockets` does per frame (docs/decisions/media-server.md has the figures).
+The client is picows: it costs about half of what `websockets` does per frame (docs/decisions/015-media-server.md has the figures).
 Opening: connect → `session.created` → `session.update` → `session.updated`, held against what was asked (openai-realtime.md §9.1).
 """
 
