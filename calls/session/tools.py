@@ -144,7 +144,7 @@ class Tools:
             return
         tool = self.ctx.plan.agents[run.agent].tool(run.name)
         output = event.output
-        if event.status != ToolStatus.SUCCEEDED and tool and tool.on_failure:
+        if event.status != ToolStatus.SUCCEEDED and tool and tool.on_failure and not _is_answer(output):
             output = json.dumps({"error": output, "tell_the_caller": tool.on_failure}, ensure_ascii=False)
         self.answer(run, output, status=STATUSES.get(event.status, ToolStatus.FAILED))
 
@@ -274,6 +274,15 @@ class Tools:
 
 def is_deadline(timer: str) -> bool:
     return timer.startswith(DEADLINE)
+
+
+def _is_answer(output: str) -> bool:
+    """The runner's own answer to a failure is whole, with the words for the caller where some are due: it is not wrapped again."""
+    try:
+        data = json.loads(output)
+    except ValueError:
+        return False
+    return isinstance(data, dict) and "ok" in data
 
 
 def _canonical(arguments: str) -> str:

@@ -167,6 +167,21 @@ def test_a_failure_tells_the_model_what_to_say() -> None:
     assert call.last(do.RecordToolRun).status == "failed"
 
 
+def test_an_answer_that_holds_the_words_already_is_passed_on_as_it_is() -> None:
+    call = make_call()
+    output = '{"ok":false,"error":"HTTP 500","say":"Say that the order system is down."}'
+    finish(call, call.call_tool("lookup_order"), output, "failed")
+
+    assert outputs(call)[0][1] == output
+
+
+def test_json_without_the_words_gets_them() -> None:
+    call = make_call()
+    finish(call, call.call_tool("lookup_order"), "[500]", "failed")
+
+    assert json.loads(outputs(call)[0][1])["error"] == "[500]"
+
+
 def test_a_status_we_do_not_know_is_a_failure() -> None:
     call = make_call()
     finish(call, call.call_tool("slow"), "?", "exploded")
