@@ -34,7 +34,7 @@ QUICK = Timing(
     speech_factor=200,
     transcription_ms=1,
 )
-SPEED = 3.0  # seconds of call in one of the wall's
+SPEED = 5.0  # seconds of call in one of the wall's
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
+import pytest
 from django.db import connections
 from django.db.utils import OperationalError
 from django.utils import timezone
@@ -51,6 +52,9 @@ PATIENCE_S = 20.0  # a deadline, never a wait: what is awaited comes within a se
 
 _SAID = Voice(language="en-us", speaker=AGENT_VOICE.speaker)  # what the carrier's <Say> sounds like
 _AGENT = choose_session_voice({"audio": {"output": {"voice": "marin", "speed": 1.0}, "input": {"transcription": None}}})
+
+# For calls whose words are the carrier's: no stream is bent by it.
+FAST = pytest.mark.parametrize("carrier_config", [8.0], indirect=True, ids=["fast"])
 
 P = ParamSpec("P")
 T = TypeVar("T")

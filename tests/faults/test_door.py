@@ -18,6 +18,7 @@ from gateways.signatures import make_signature
 from tenants.models import Tenant
 from tests.factories import AUTH_TOKEN, make_sid
 from tests.faults.stage import (
+    FAST,
     GREETING,
     VOICEMAIL_GREETING,
     Line,
@@ -132,6 +133,7 @@ async def test_a_ticket_opens_one_stream_of_one_call_once(stage: Stage, settings
     assert_whole(await stage.ended(call))
 
 
+@FAST
 async def test_a_stream_that_never_starts_is_given_up_and_the_caller_gets_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

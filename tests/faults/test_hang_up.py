@@ -11,7 +11,7 @@ from calls.vocabulary import EndReason, EventKind, Outcome, ToolStatus, TurnStat
 from emulators.openai.faults import Fault as ModelFault
 from emulators.openai.faults import FaultKind
 from emulators.twilio.call import Call as CarrierCall
-from tests.faults.stage import GREETING, PATIENCE_S, Stage, assert_whole, read_record
+from tests.faults.stage import FAST, GREETING, PATIENCE_S, Stage, assert_whole, read_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,6 +114,7 @@ async def test_while_a_person_is_rung(stage: Stage) -> None:
     assert_whole(record)
 
 
+@FAST
 @pytest.mark.parametrize("spoke", [True, False], ids=["after speaking", "without a word"])
 async def test_at_the_voicemail(stage: Stage, settings: Settings, spoke: bool) -> None:
     settings.OPENAI_API_KEY = "sk-of-yesterday"

@@ -21,6 +21,7 @@ from emulators.twilio.call import Call as CarrierCall
 from tenants.models import Membership, User
 from tenants.scope import every_tenant
 from tests.faults.stage import (
+    FAST,
     GREETING,
     PATIENCE_S,
     VOICEMAIL_GREETING,
@@ -99,6 +100,7 @@ async def test_a_person_answers_and_talks_with_the_caller(stage: Stage) -> None:
     assert "all as in the call" in await replay(record)
 
 
+@FAST
 @pytest.mark.parametrize(
     ("outcome", "cause", "fault"),
     [
@@ -120,6 +122,7 @@ async def test_a_person_who_cannot_be_had_leaves_the_caller_the_voicemail(
     assert_whole(record)
 
 
+@FAST
 async def test_a_voicemail_is_fetched_kept_and_playable(stage: Stage, settings: Settings) -> None:
     settings.OPENAI_API_KEY = "sk-of-yesterday"
     line = await stage.open_line()

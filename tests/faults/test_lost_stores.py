@@ -91,7 +91,7 @@ async def test_a_call_does_not_notice_that_redis_is_gone(
 
 
 async def live_through_an_outage(stage: Stage, outage: Outage, *, seconds: float) -> None:
-    call = await answer_a_line(stage)
+    call = await answer_a_line(stage, silence={"after_s": 120})  # the caller is quiet until the outage is over
     began = asyncio.get_running_loop().time()
     with outage():
         await talk(stage, call)

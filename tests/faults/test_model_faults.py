@@ -18,6 +18,7 @@ from emulators.callers import HangUp, WaitForAgent
 from emulators.openai.faults import Fault as ModelFault
 from emulators.openai.faults import FaultKind
 from tests.faults.stage import (
+    FAST,
     GREETING,
     PATIENCE_S,
     VOICEMAIL_GREETING,
@@ -96,7 +97,7 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("carrier_config", [8.0], indirect=True, ids=[""])
+@FAST
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 async def test_a_model_that_cannot_serve_costs_a_sentence_and_a_rung(
     stage: Stage, settings: Settings, trouble: Trouble
@@ -144,6 +145,7 @@ async def test_one_failed_response_is_tried_again_and_the_caller_notices_little(
     assert_whole(record)
 
 
+@FAST
 async def test_a_model_silent_after_the_caller_spoke_is_asked_again_then_left(stage: Stage, settings: Settings) -> None:
     settings.MODEL_WATCHDOG_MS = 600
     line = await stage.open_line()
@@ -205,6 +207,7 @@ async def test_a_cut_model_socket_is_replaced_within_two_seconds_and_knows_what_
     assert_whole(record)
 
 
+@FAST
 async def test_a_model_lost_over_and_over_ends_at_voicemail(stage: Stage) -> None:
     line = await stage.open_line()
     stage.model.inject(ModelFault(kind=FaultKind.CUT, after_ms=0, times=ALWAYS))
