@@ -12,7 +12,7 @@ from calls.ledger.entries import make_entries, post_entries, price_usage
 from calls.models import Call, LedgerEntry, UsageRecord
 
 
-def post_usage(
+def price_record(
     *,
     tenant_id: uuid.UUID,
     call_id: uuid.UUID,
@@ -22,8 +22,8 @@ def post_usage(
     usage: Mapping[str, Any] | None,
     estimated_audio_ms: int,
     at: datetime,
-) -> None:
-    """Post the lines of one usage record, in the scope of its tenant. Posting it again adds nothing."""
+) -> list[LedgerEntry]:
+    """The unsaved lines of one usage record, in the scope of its tenant. Posting them again adds nothing."""
     previous: dict[str, Any] | None = None
     if usage is None:  # an estimate rests on what the call's last response read
         previous = (
@@ -41,9 +41,8 @@ def post_usage(
         cards=load_cards(),
         previous=previous,
     )
-    post_entries(
-        make_entries(lines, tenant_id=tenant_id, call_id=call_id, source=name_source(call_id, sequence), occurred_at=at)
-    )
+    source = name_source(call_id, sequence)
+    return make_entries(lines, tenant_id=tenant_id, call_id=call_id, source=source, occurred_at=at)
 
 
 def make_up_usage(call: Call) -> int:
@@ -56,15 +55,17 @@ def make_up_usage(call: Call) -> int:
         if not any(key.startswith(f"{name_source(call.pk, record.sequence)}:") for key in priced)
     ]
     for record in missing:
-        post_usage(
-            tenant_id=call.tenant_id,
-            call_id=call.pk,
-            sequence=record.sequence,
-            kind=record.kind,
-            model=record.model,
-            usage=record.usage,
-            estimated_audio_ms=record.estimated_audio_ms,
-            at=began_at + timedelta(milliseconds=record.at_ms),
+        post_entries(
+            price_record(
+                tenant_id=call.tenant_id,
+                call_id=call.pk,
+                sequence=record.sequence,
+                kind=record.kind,
+                model=record.model,
+                usage=record.usage,
+                estimated_audio_ms=record.estimated_audio_ms,
+                at=began_at + timedelta(milliseconds=record.at_ms),
+            )
         )
     return len(missing)
 

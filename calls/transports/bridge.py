@@ -139,9 +139,11 @@ class Bridge:
             while self._inbox:
                 at_ms, event = self._inbox.popleft()
                 commands = self._session.handle(event, at_ms)
-                self._keep_flight(self._flight.add(event, at_ms=at_ms, commands=commands))
-                for command in commands:
-                    _OBEY[type(command)](self, command)
+                try:
+                    for command in commands:
+                        _OBEY[type(command)](self, command)
+                finally:  # sound first; and what failed is on the recorder too
+                    self._keep_flight(self._flight.add(event, at_ms=at_ms, commands=commands))
         except Exception:  # a fault of ours must cost the caller nothing but a rung
             log.exception("bridge_failed", last_event=type(event).__name__)
             self._give_up()

@@ -28,16 +28,23 @@ class CarrierWriter:
         self._is_running = False
         self._stuck: tuple[Coroutine[Any, Any, None], Any] | None = None  # a send that waits for room, and for what
         self._failure: OSError | None = None
+        self._loop = asyncio.get_running_loop()
+        self._is_burst = False
         self.hooks: list[Callable[[str, bytes | str], None]] = []
 
     def play(self, audio: bytes, mark: str) -> None:
+        """The first piece of a burst leaves with this turn of the loop, which writes at its end; the others with the next."""
         self._audio.append(self._encoder.media(audio))
         self._audio.append(self._encoder.mark(mark))
-        self._pump()
+        if not self._is_burst:
+            self._is_burst = True
+            self._loop.call_soon(self._end_burst)
+            self._pump()
 
     def mark(self, name: str) -> None:
         self._audio.append(self._encoder.mark(name))
-        self._pump()
+        if not self._is_burst:
+            self._pump()
 
     def clear(self) -> None:
         """What waits here would be played after the clear, so it goes with the rest (twilio.md §1.5)."""
@@ -58,6 +65,10 @@ class CarrierWriter:
                 await _go_on(*self._stuck)
                 self._stuck = None
                 self._pump()
+
+    def _end_burst(self) -> None:
+        self._is_burst = False
+        self._pump()
 
     def _pump(self) -> None:
         """Send at once what the socket takes: a server whose buffer has room answers without waiting, and no task need wake up."""

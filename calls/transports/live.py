@@ -20,7 +20,7 @@ from calls.transports.ports import LiveCall
 
 log = structlog.get_logger(__name__)
 
-GATHER_S = 0.2  # a burst of one call becomes one message: people read slower, and Redis is asked for every message
+GATHER_S = 0.5  # a burst of one call becomes one message: people read slower, and each message costs the calls some CPU
 SEND_TIMEOUT_S = 2.0  # Redis that takes longer is away
 AWAY_S = 1.0  # between attempts meanwhile
 
