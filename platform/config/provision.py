@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from agents import declare
 from agents.models import Agent, Secret, Tool
@@ -199,6 +199,8 @@ class _mending:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ValidationError):
             raise ProvisionError(f"{self.where}: {_first_message(error)}") from error
+        if isinstance(error, IntegrityError):
+            raise ProvisionError(f"{self.where}: clashes with what another tenant owns: {error}") from error
         if isinstance(error, SpecError | NumberTaken):
             # A SpecError already begins with its full place.
             text = str(error)

@@ -155,6 +155,14 @@ def test_a_number_active_elsewhere_is_refused(provision):
         provision(data)
 
 
+def test_a_carrier_account_of_another_tenant_is_refused(provision):
+    provision()
+    data = yaml.safe_load(FILE)
+    data["tenants"][0] |= {"slug": "other"}
+    with pytest.raises(CommandError, match=r"tenants\[0\].twilio: clashes with what another tenant owns"):
+        provision(data)
+
+
 def test_a_file_that_is_none_is_refused(tmp_path):
     for text in ("tenants: {", "people: []", "- 1"):
         path = tmp_path / "bad.yaml"

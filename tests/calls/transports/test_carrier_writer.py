@@ -49,11 +49,16 @@ async def started(socket: Socket) -> tuple[CarrierWriter, asyncio.Task[None]]:
     return writer, task
 
 
-async def test_what_the_socket_has_room_for_leaves_at_once_and_in_order(socket: Socket) -> None:
+async def test_the_first_of_a_burst_leaves_at_once_and_the_rest_follows_in_order(socket: Socket) -> None:
     writer, task = await started(socket)
     writer.play(b"\x00", "one")
-    writer.mark("two")
-    assert socket.got == ["media", "one", "two"]
+    writer.play(b"\x00", "two")
+    writer.mark("three")
+    assert socket.got == ["media", "one"]
+    await asyncio.sleep(0)
+    assert socket.got == ["media", "one", "media", "two", "three"]
+    writer.mark("four")
+    assert socket.got[-1] == "four"
     task.cancel()
 
 
