@@ -58,7 +58,8 @@ async def test_in_the_greeting(stage: Stage) -> None:
     await hang_up(stage, call)
     record = await stage.ended(call)
     (turn,) = record.turns
-    assert turn.generated == GREETING
+    assert turn.generated  # as far as the words had come when the line went dead
+    assert GREETING.startswith(turn.generated)
     assert turn.status in (TurnStatus.INTERRUPTED, TurnStatus.UNHEARD)
     assert turn.heard_ms < turn.generated_ms
     assert GREETING.startswith(turn.heard)

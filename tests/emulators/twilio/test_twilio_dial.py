@@ -277,7 +277,7 @@ async def test_update_of_the_child_takes_it_out_of_the_dial(product: Product, do
 
 async def test_dial_is_recorded_on_two_channels(product: Product, make_double: MakeDouble) -> None:
     double = await make_double()
-    double.add_person(PERSON, caller=Caller([Silence(3), PlayRaw(QUIETER), Silence(2), HangUp()]))
+    double.add_person(PERSON, caller=Caller([Silence(3), PlayRaw(QUIETER), Silence(12), HangUp()]))
     product.answer(
         "/voice",
         f'<Dial record="record-from-answer-dual" recordingStatusCallback="/rec" action="/dialled">{PERSON}</Dial>',
