@@ -22,7 +22,7 @@ from config.processes import ProcessGroup, Program, Running, python, when_answer
 from emulators.load.carrier import Line, LoadCall
 from emulators.load.model import ModelCrowd
 
-ACCOUNT = {"account_sid": "AC00000000000000000000000000000001", "auth_token": "bench-auth-token"}
+ACCOUNT = {"account_sid": "ACbe000000000000000000000000000001", "auth_token": "bench-auth-token"}
 NUMBER = "+15550000000"
 PRODUCT_CORE = 0
 API_KEY = "sk-bench"
