@@ -84,7 +84,7 @@ dev: install-runtime ## The same processes, restarted when code changes
 	@exec $(BIN)/python manage.py dev $(ARGS)
 
 bench: install ## Latency, barge-in accuracy, CPU and memory per call, against a bare relay
-	@exec $(BIN)/python manage.py bench $(ARGS)
+	@SWITCHBOARD_DATA_DIR=.data/bench exec $(BIN)/python manage.py bench $(ARGS)
 
 clean: ## Remove what was installed and built, not the data in .data
 	rm -rf .venv node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

@@ -6,6 +6,7 @@ decides nothing until no call can be that old.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -36,14 +37,7 @@ OLDEST_GRACE_S = 600  # beyond the carrier's own limit no call lives
 
 def reap_stale_calls() -> int:
     """Close calls that are over without our knowing, and take over the carrier's figures of those we closed. How many were settled."""
-    reaped = 0
-    for call in _find_stale():
-        with tenant_scope(call.tenant):
-            reaped += _reap(call)
-    for call in _find_unsettled():
-        with tenant_scope(call.tenant):
-            reaped += _settle(call)
-    return reaped
+    return _for_each(_find_stale(), _reap) + _for_each(_find_unsettled(), _settle)
 
 
 def recover_dead_calls() -> int:
@@ -58,11 +52,19 @@ def recover_dead_calls() -> int:
             .select_related("tenant", "lease__process")
             .order_by("created_at")[:AT_MOST]
         )
-    asked = 0
+    return _for_each(calls, _recover)
+
+
+def _for_each(calls: Iterable[Call], work: Callable[[Call], bool]) -> int:
+    """One call's trouble (an account that is gone, say) is logged and costs the others nothing."""
+    done = 0
     for call in calls:
         with tenant_scope(call.tenant):
-            asked += _recover(call)
-    return asked
+            try:
+                done += work(call)
+            except Exception:
+                log.exception("watch_failed", call_id=str(call.pk), tenant_id=str(call.tenant_id))
+    return done
 
 
 def _find_stale() -> list[Call]:
