@@ -1,7 +1,7 @@
 """Writes the raw frames of both sockets to a file per call when `SWITCHBOARD_DEBUG_CALLS` asks for it; redacted, bounded, off by default.
 
 Audio is replaced by its length, pressed keys and the ticket by a placeholder. Code may watch unredacted frames through
-`Bridge.on_carrier_frame` and `Bridge.on_model_event` (openai-realtime.md §7.5, 14).
+`CallDriver.on_carrier_frame` and `CallDriver.on_model_event` (openai-realtime.md §7.5, 14).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 
 if TYPE_CHECKING:
-    from calls.transports.bridge import Bridge
+    from calls.transports.driver import CallDriver
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ def redact(frame: bytes | str) -> str:
 
 
 @contextlib.contextmanager
-def watch_call(bridge: Bridge) -> Iterator[None]:
+def watch_call(bridge: CallDriver) -> Iterator[None]:
     """Capture while the call lasts, if the setting asks for it."""
     if not settings.DEBUG_CALLS:
         yield

@@ -32,7 +32,7 @@ from calls.transports.writer import Writer
 from tenants.ids import new_id
 
 if TYPE_CHECKING:
-    from calls.transports.bridge import Bridge
+    from calls.transports.driver import CallDriver
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class MediaProcess:
         self.draining = False
         self.id = new_id()
         self._has_successor = False
-        self._bridges: dict[UUID, Bridge] = {}
+        self._bridges: dict[UUID, CallDriver] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty = asyncio.Event()
         self._stopping = threading.Event()
@@ -97,17 +97,17 @@ class MediaProcess:
         """Called by the webhook's thread while the carrier still reads our document (product 5.1.1)."""
         self.prepared_models.prepare(call_ref, agent, end_user=caller)
 
-    def hold(self, bridge: Bridge) -> None:
+    def hold(self, bridge: CallDriver) -> None:
         self._bridges[bridge.call.call_id] = bridge
         self._empty.clear()
 
-    def release(self, bridge: Bridge) -> None:
+    def release(self, bridge: CallDriver) -> None:
         if self._bridges.get(bridge.call.call_id) is bridge:
             del self._bridges[bridge.call.call_id]
         if not self._bridges:
             self._empty.set()
 
-    def find(self, call_id: UUID) -> Bridge | None:
+    def find(self, call_id: UUID) -> CallDriver | None:
         return self._bridges.get(call_id)
 
     async def drain(self, *, timeout_s: float) -> bool:
