@@ -10,7 +10,9 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 
-from tenants.models import Membership, Tenant
+from tenants.audit import Actor, acting
+from tenants.models import AuditEntry, Membership, Tenant
+from tenants.permissions import rights_of
 from tenants.scope import tenant_scope
 
 
@@ -19,6 +21,7 @@ class TenantRequest(HttpRequest):
 
     tenant: Tenant
     membership: Membership
+    can: dict[str, bool]  # tenants.permissions.rights_of the member's role, for templates
 
 
 class TenantMiddleware:
@@ -42,12 +45,25 @@ class TenantMiddleware:
             raise Http404
         request.tenant = membership.tenant  # type: ignore[attr-defined]  # TenantRequest, given its fields here
         request.membership = membership  # type: ignore[attr-defined]
+        request.can = rights_of(membership.role)  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(tenant_id=str(membership.tenant_id))
-        with tenant_scope(membership.tenant):
+        with tenant_scope(membership.tenant), acting(actor_of(request)):
             response = self.get_response(request)
             if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
                 response.render()
         return response
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person behind a request, for the audit log."""
+    user = request.user
+    return Actor(
+        kind=AuditEntry.ActorKind.PERSON,
+        name=str(user),
+        id=user.pk,
+        address=request.META.get("REMOTE_ADDR") or None,
+        user_agent=request.META.get("HTTP_USER_AGENT", ""),
+    )
 
 
 def _slug_of(path: str) -> str | None:

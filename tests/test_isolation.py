@@ -1,14 +1,16 @@
-"""Walks every address of the project, HTTP and sockets, with a stranger; an address that nobody covered fails (product 2.3).
+"""Walks every address of the project, HTTP and sockets, with strangers; an address that nobody covered fails (product 2.3).
 
-Each covered address first succeeds for a member with the same ids, then does not exist for somebody of another tenant, and for that
-tenant's own door with the foreign ids. What needs no membership stands in PUBLIC or SIGNED with its reason.
+Addresses are declared by the modules of tests/isolation. Each first succeeds for a member with the same ids, then does not exist for
+somebody of another tenant, and for that tenant's own door with the foreign ids; roles without the right are refused.
+What needs no membership stands in PUBLIC or SIGNED with its reason.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,16 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
+from django.db import transaction
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from pytest_django.fixtures import Settings
 
-from calls.models import Call, Recording
-from tenants.models import Tenant, User
-from tests.dashboard.scenes import make_member, make_told_call
-from tests.factories import make_tenant
+from tenants.models import Membership, User
+from tenants.permissions import Permission, may
+from tests import isolation
+from tests.dashboard.scenes import make_member
+from tests.isolation.doors import Door, Post, World, make_world
 
 # Addresses without a tenant in them, and why a stranger may ask for them.
 PUBLIC = {
@@ -42,35 +46,19 @@ STAFF = {"admin/"}
 TICKETED = {"^media/": "tests/calls/transports"}
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """What Alice owns, and Charlie who must see none of it."""
+def gather(name: str) -> dict[str, Door]:
+    """What the modules of tests/isolation declare; an address stands in one of them."""
+    doors: dict[str, Door] = {}
+    for found in pkgutil.iter_modules(isolation.__path__):
+        declared: dict[str, Door] = getattr(importlib.import_module(f"{isolation.__name__}.{found.name}"), name, {})
+        assert not doors.keys() & declared.keys()
+        doors |= declared
+    return doors
 
-    tenant: Tenant
-    call: Call
-    recording: Recording
-    alice: User
-    charlie: User
 
-
-# One entry for each address below a tenant: how Alice reaches what is hers. Charlie gets the very same request.
-COVERED: dict[str, Callable[[World], str]] = {
-    "o/<slug:slug>/": lambda w: "/o/{slug}/",
-    "o/<slug:slug>/calls/": lambda w: "/o/{slug}/calls/",
-    "o/<slug:slug>/calls/export.csv": lambda w: "/o/{slug}/calls/export.csv",
-    "o/<slug:slug>/calls/<uuid:call_id>/": lambda w: f"/o/{{slug}}/calls/{w.call.pk}/",
-    "o/<slug:slug>/calls/<uuid:call_id>/recordings/<uuid:recording_id>.wav": (
-        lambda w: f"/o/{{slug}}/calls/{w.call.pk}/recordings/{w.recording.pk}.wav"
-    ),
-}
-# Below his own door Charlie may ask for these; they list what is his, and nothing of Alice's may be in them.
-LISTS = {"o/<slug:slug>/", "o/<slug:slug>/calls/", "o/<slug:slug>/calls/export.csv"}
-
-SOCKETS: dict[str, Callable[[World], str]] = {
-    "ws/o/<slug:slug>/live/": lambda w: "/ws/o/{slug}/live/",
-    "ws/o/<slug:slug>/calls/<uuid:call_id>/": lambda w: f"/ws/o/{{slug}}/calls/{w.call.pk}/",
-}
-LIST_SOCKETS = {"ws/o/<slug:slug>/live/"}
+COVERED = gather("DOORS")
+SOCKETS = gather("SOCKETS")
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
 def walk_addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
@@ -112,19 +100,6 @@ def world(db: None, settings: Settings, tmp_path: Path) -> World:
     return make_world()
 
 
-def make_world() -> World:
-    tenant = make_tenant("alices", name="Alice's Practice")
-    call = make_told_call(tenant, from_number="+15550001111")
-    recording = Recording.objects.model._base_manager.get(call=call)
-    return World(
-        tenant,
-        call,
-        recording,
-        make_member(tenant, "alice@example.com"),
-        make_member(make_tenant("charlies"), "charlie@example.com"),
-    )
-
-
 def test_every_address_is_covered_or_has_a_reason() -> None:
     unknown = {
         address
@@ -133,7 +108,9 @@ def test_every_address_is_covered_or_has_a_reason() -> None:
         and address not in PUBLIC
         and not any(address.startswith(prefix) for prefix in (*SIGNED, *STAFF))
     }
-    assert not unknown, f"add these to COVERED (or, with a reason, to PUBLIC) in {__file__}: {sorted(unknown)}"
+    assert not unknown, (
+        f"add these to a module of tests/isolation (or, with a reason, to PUBLIC here): {sorted(unknown)}"
+    )
 
 
 def test_nothing_is_listed_that_does_not_exist() -> None:
@@ -145,7 +122,9 @@ def test_every_socket_is_covered_or_has_a_reason() -> None:
     unknown = {
         route for route in all_sockets() if route not in SOCKETS and not any(route.startswith(p) for p in TICKETED)
     }
-    assert not unknown, f"add these to SOCKETS (or, with a reason, to TICKETED) in {__file__}: {sorted(unknown)}"
+    assert not unknown, (
+        f"add these to a module of tests/isolation (or, with a reason, to TICKETED here): {sorted(unknown)}"
+    )
     assert set(SOCKETS) <= all_sockets()
 
 
@@ -156,31 +135,63 @@ def test_doors_of_vendors_have_tests_of_their_own(where: str) -> None:
 
 @pytest.mark.parametrize("address", sorted(COVERED))
 def test_stranger_finds_nothing_where_the_owner_finds_it(world: World, client: Client, address: str) -> None:
-    for method in ("get", "head", "post", "put", "patch", "delete", "options"):
-        check_address(world, client, address, method)
+    door = COVERED[address]
+    path = door.path(world)
+    for method in METHODS:
+        for post in door.posts if method == "post" and door.posts else (Post(),):
+            check_stranger(world, client, door, path, method, post)
 
 
-def check_address(world: World, client: Client, address: str, method: str) -> None:
-    target = COVERED[address](world)
-    ask = getattr(client, method)
+def check_stranger(world: World, client: Client, door: Door, path: str, method: str, post: Post) -> None:
     client.force_login(world.alice)
-    hers = ask(target.format(slug="alices"))
-    assert hers.status_code in ({200, 302} if method in ("get", "head") else {405})
-    hers.getvalue()  # a streamed sound is closed by its last byte
+    status = ask(client, world, path.format(slug="alices"), method, post).status_code
+    if method not in door.methods:
+        assert status == 405
+    elif method == "post":
+        assert status in post.succeeds, f"the owner's own request failed with {status}"
+    else:
+        assert status in {200, 302}
     client.force_login(world.charlie)
-    assert ask(target.format(slug="alices")).status_code == 404
-    through_his_door = ask(target.format(slug="charlies"))
-    if address in LISTS:
-        body = through_his_door.getvalue()
+    assert ask(client, world, path.format(slug="alices"), method, post).status_code == 404
+    through_his_door = ask(client, world, path.format(slug="charlies"), method, post)
+    if method not in door.methods:
+        assert through_his_door.status_code == 405
+    elif door.is_list:
+        body = through_his_door.body
         assert str(world.call.pk).encode() not in body
         assert b"5550001111" not in body
-    elif method in ("get", "head"):
-        assert through_his_door.status_code == 404
     else:
-        assert through_his_door.status_code == 405
+        assert through_his_door.status_code == 404
     client.logout()
-    anonymous = ask(target.format(slug="alices"))
+    anonymous = ask(client, world, path.format(slug="alices"), method, post)
     assert (anonymous.status_code, anonymous["Location"].split("?")[0]) == (302, "/login/")
+
+
+@pytest.mark.parametrize("address", sorted(COVERED))
+def test_a_role_without_the_right_is_refused_what_the_owner_may(world: World, client: Client, address: str) -> None:
+    door = COVERED[address]
+    path = door.path(world).format(slug="alices")
+    right: Permission = resolve(path).func.needs  # type: ignore[attr-defined]  # set by dashboard.doors
+    for role in Membership.Role:
+        client.force_login(make_member(world.tenant, f"{role}@example.com", role=role))
+        for method in sorted(door.methods):
+            for post in door.posts if method == "post" else (Post(),):
+                refused = ask(client, world, path, method, post).status_code == 403
+                assert refused is not may(role, right), f"{role} {method} {path} needs {right}"
+
+
+def ask(client: Client, world: World, path: str, method: str, post: Post) -> Any:
+    """One request whose changes are undone, so that the next asker finds the same world."""
+    arguments: dict[str, Any] = {}
+    if method == "post":
+        arguments["data"] = post.data(world)
+        if post.content_type:
+            arguments["content_type"] = post.content_type
+    with transaction.atomic():
+        response = getattr(client, method)(path, **arguments)
+        response.body = response.getvalue()  # a stream is read once, and closed by its last byte
+        transaction.set_rollback(True)
+    return response
 
 
 def test_filters_with_foreign_ids_find_nothing(world: World, client: Client) -> None:
@@ -212,11 +223,11 @@ async def test_stranger_is_refused_at_the_socket_that_the_owner_opens(
     settings.MEDIA_ROOT = str(tmp_path)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     world = await sync_to_async(make_world)()
-    target = SOCKETS[route](world)
+    target = SOCKETS[route].path(world)
     assert await can_open(target.format(slug="alices"), world.alice)
     assert not await can_open(target.format(slug="alices"), world.charlie)
     assert not await can_open(target.format(slug="alices"), None)
-    assert await can_open(target.format(slug="charlies"), world.charlie) is (route in LIST_SOCKETS)
+    assert await can_open(target.format(slug="charlies"), world.charlie) is SOCKETS[route].is_list
     assert not await can_open(target.format(slug="alices"), world.alice, origin="https://evil.example")
 
 

@@ -19,6 +19,7 @@ from dashboard.strip import Strip, draw_strip
 from dashboard.timeline import Entry, tell_timeline
 from tenants.middleware import TenantRequest
 from tenants.models import Tenant
+from tenants.permissions import Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class CallSheet:
         return bars
 
 
-@tenant_screen
+@tenant_screen(needs=Permission.HISTORY_VIEW)
 def call(request: TenantRequest, call_id: uuid.UUID) -> HttpResponse:
     sheet = gather_call(request.tenant, call_id=call_id)
     return render(request, "calls/call.html", {"sheet": sheet, "tenant": request.tenant})

@@ -30,6 +30,7 @@ from dashboard.forms import CallFilterForm
 from dashboard.streams import stream_response
 from tenants.middleware import TenantRequest
 from tenants.models import Tenant
+from tenants.permissions import Permission
 from tenants.scope import tenant_scope
 
 EXPORT_COLUMNS = (
@@ -40,7 +41,7 @@ EXPORT_COLUMNS = (
 _PLAIN_CELL = re.compile(r"^\+?\d*$")
 
 
-@tenant_screen
+@tenant_screen(needs=Permission.HISTORY_VIEW)
 def calls(request: TenantRequest) -> HttpResponse:
     """The whole page, or only its results for htmx."""
     form = _form(request)
@@ -62,7 +63,7 @@ def calls(request: TenantRequest) -> HttpResponse:
     return response
 
 
-@tenant_screen
+@tenant_screen(needs=Permission.HISTORY_EXPORT)
 def export(request: TenantRequest) -> HttpResponseBase:
     """The matching calls as CSV, at most EXPORT_LIMIT (larger ones are a job, decision 11)."""
     wanted = _form(request).to_filter(_zone(request))

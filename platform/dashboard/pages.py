@@ -11,8 +11,10 @@ from django.views.decorators.http import require_safe
 
 from dashboard.doors import tenant_screen
 from dashboard.forms import LoginForm
+from dashboard.navigation import landing_for
 from tenants.middleware import TenantRequest
 from tenants.models import Membership, User
+from tenants.permissions import Permission
 
 
 class Login(LoginView):
@@ -29,7 +31,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """Straight into the only tenant; with several (or none) to the choice."""
     memberships = _memberships(request)
     if len(memberships) == 1:
-        return redirect("calls", slug=memberships[0].tenant.slug)
+        return redirect("tenant-home", slug=memberships[0].tenant.slug)
     return redirect("tenants")
 
 
@@ -39,9 +41,9 @@ def tenants(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/tenants.html", {"memberships": _memberships(request)})
 
 
-@tenant_screen
+@tenant_screen(needs=Permission.HOME_VIEW)
 def tenant_home(request: TenantRequest) -> HttpResponse:
-    return redirect(reverse("calls", kwargs={"slug": request.tenant.slug}))
+    return redirect(reverse(landing_for(request.can), kwargs={"slug": request.tenant.slug}))
 
 
 def _memberships(request: HttpRequest) -> list[Membership]:

@@ -11,9 +11,10 @@ from calls.readouts.access import NotFound, access_recording
 from dashboard.doors import tenant_screen
 from dashboard.streams import file_response
 from tenants.middleware import TenantRequest
+from tenants.permissions import Permission
 
 
-@tenant_screen
+@tenant_screen(needs=Permission.HISTORY_VIEW)
 def recording(request: TenantRequest, call_id: uuid.UUID, recording_id: uuid.UUID) -> HttpResponseBase:
     found = access_recording(request.tenant, call_id=call_id, recording_id=recording_id)
     try:

@@ -32,10 +32,21 @@
     rows[next].closest("tr")?.scrollIntoView({ block: "nearest" });
   }
 
+  let goUntil = 0; // `g`, then a screen's letter within a second
+
+  function goTo(letter) {
+    const entry = [...document.querySelectorAll("[data-go]")].find((link) => link.dataset.go === letter);
+    if (entry) location.assign(entry.href);
+    return Boolean(entry);
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") closeMenus();
     if (event.ctrlKey || event.metaKey || event.altKey || !keysAreOn()) return;
     if (event.target.closest("input, select, textarea, [contenteditable], dialog[open]")) return;
+    const isGoing = event.timeStamp < goUntil;
+    goUntil = event.key === "g" && !isGoing ? event.timeStamp + 1000 : 0;
+    if (isGoing && goTo(event.key)) return;
     if (event.key === "/") {
       const search = document.querySelector("#id_q");
       if (!search) return;
@@ -88,6 +99,16 @@
   setInterval(tick, 1000);
   document.addEventListener("htmx:afterSwap", tick);
   document.addEventListener("switchboard:patched", tick);
+
+  // --- on a narrow screen the menu is folded away -------------------------------------------------------------------------
+
+  const menuFold = document.querySelector("[data-fold-menu]");
+  if (menuFold) {
+    const narrow = matchMedia("(max-width: 991.98px)");
+    const fold = () => { menuFold.open = !narrow.matches; };
+    narrow.addEventListener("change", fold);
+    fold();
+  }
 
   // --- on a narrow screen the filters are folded away until one is in use ------------------------------------------------
 

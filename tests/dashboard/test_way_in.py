@@ -32,7 +32,7 @@ def test_next_never_leads_to_another_site(client: Client, cast: Cast) -> None:
 
 
 def test_home_goes_straight_into_the_only_tenant(alice: Client) -> None:
-    assert alice.get("/")["Location"] == "/o/acme/calls/"
+    assert alice.get("/")["Location"] == "/o/acme/"
     assert alice.get("/o/acme/")["Location"] == "/o/acme/calls/"
 
 

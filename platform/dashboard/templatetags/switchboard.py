@@ -19,6 +19,8 @@ from calls import vocabulary
 from calls.models import LedgerEntry, ToolRun
 from dashboard.formats import clock, duration, latency
 from dashboard.icons import read_icon
+from dashboard.navigation import Group, menu_for
+from tenants.middleware import TenantRequest
 
 register = template.Library()
 register.filter("duration", duration)
@@ -184,3 +186,17 @@ def _with_sign(text: str, currency: str, *, negative: bool = False) -> str:
     minus = "−" if negative else ""
     sign = CURRENCY_SIGNS.get(currency)
     return f"{minus}{sign}{text}" if sign else f"{minus}{currency} {text}"
+
+
+@register.simple_tag
+def menu(request: TenantRequest) -> list[Group]:
+    """The main menu of this member."""
+    return menu_for(request.can)
+
+
+@register.filter
+def is_section_of(url_name: str, request: TenantRequest) -> bool:
+    """Whether the page at hand lies below this menu entry: "calls" covers "calls-export" and, as its singular, "call"."""
+    match = request.resolver_match
+    current = (match.url_name or "") if match else ""
+    return current.split("-", 1)[0].rstrip("s") == url_name.split("-", 1)[0].rstrip("s")
