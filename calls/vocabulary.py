@@ -217,7 +217,30 @@ class EventKind(Term):
     )
     AUDIO_DROPPED = "audio_dropped", _("Audio dropped"), _("Caller audio was dropped, with the count.")
     LEG = "leg", _("Leg"), _("The carrier reported a leg's state.")
+    SUPERVISOR = "supervisor", _("Supervisor"), _("A member listened, left the agent a note, moved or ended the call.")
     ENDED = "ended", _("Ended"), _("The call ended.")
+
+
+class OrderKind(Term):
+    """What a member may ask of a live call (product 5.4.4, 6.8)."""
+
+    NOTE = (
+        "note",
+        _("Note to the agent"),
+        _("The agent reads it as a remark from the house; the caller does not hear it."),
+    )
+    TRANSFER = "transfer", _("Transfer"), _("The caller is told and connected to one of the agent's contacts.")
+    END = "end", _("End the call"), _("The agent says goodbye, then the line closes.")
+
+
+class OrderState(Term):
+    """How far an order has come. Only the call itself says done."""
+
+    ASKED = "asked", _("Sent"), _("The process that holds the call has not taken it yet.")
+    TAKEN = "taken", _("Under way"), _("The call has it; the agent is finishing its words.")
+    DONE = "done", _("Done"), _("The call confirmed it.")
+    REFUSED = "refused", _("Not possible"), _("The call could not do it; the reason says why.")
+    EXPIRED = "expired", _("Too late"), _("Nobody took it in time, or the call was over first.")
 
 
 class LegKind(Term):

@@ -5,11 +5,14 @@ Records carry ids and numbers made before they reach the database, so writing on
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import F, Func, Value
 
 from agents.models import Agent, AgentVersion
 from calls.models.choices import known, term_field
+from calls.models.facets import KEEP_FACETS
 from calls.vocabulary import (
     CallState,
     Direction,
@@ -76,6 +79,22 @@ class Call(TenantModel):
     currency = models.CharField(max_length=3, blank=True, default="")
     flags = ArrayField(models.CharField(max_length=32), default=list)
 
+    # What people keep about the call.
+    tags = ArrayField(models.CharField(max_length=40), default=list, db_default=Value("{}"))
+    reviewed_at = models.DateTimeField(null=True)
+    reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    review_reason = models.CharField(max_length=300, blank=True, default="", db_default="")
+
+    # Last digits are how people remember a caller: reversed, they are the beginning of an index entry (decision 1). Byte order, so that
+    # a range finds a beginning.
+    caller_reversed = models.GeneratedField(
+        expression=Func(
+            Func(F("from_number"), Value(r"\D"), Value(""), Value("g"), function="regexp_replace"), function="reverse"
+        ),
+        output_field=models.CharField(max_length=64, db_collation="C"),
+        db_persist=True,
+    )
+
     class Meta:
         constraints = [
             known("direction", Direction, name="call_direction_known"),
@@ -97,7 +116,23 @@ class Call(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="call_by_time"),
             models.Index(fields=["tenant", "state"], condition=~models.Q(state="ended"), name="call_live"),
+            models.Index(fields=["tenant", "caller_reversed"], name="call_by_caller"),
+            # The columns a list can be sorted by besides time (decision 11: few, and each indexed).
+            models.Index(
+                fields=["tenant", "-duration_s", "-id"],
+                condition=models.Q(duration_s__isnull=False),
+                name="call_by_duration",
+            ),
+            models.Index(
+                fields=["tenant", "-cost", "-id"], condition=models.Q(cost__isnull=False), name="call_by_cost"
+            ),
+            models.Index(
+                fields=["tenant", "-turn_latency_p95_ms", "-id"],
+                condition=models.Q(turn_latency_p95_ms__isnull=False),
+                name="call_by_latency",
+            ),
         ]
+        triggers = [KEEP_FACETS]
 
     def __str__(self) -> str:
         return f"{self.from_number} → {self.to_number}"

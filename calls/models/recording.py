@@ -37,6 +37,7 @@ class Recording(TenantModel):
     source = models.CharField(max_length=40, blank=True, default="")  # the carrier's word (twilio.md §4.5)
     file = models.FileField(upload_to=recording_path, blank=True)
     sha256 = models.CharField(max_length=64, blank=True, default="")
+    peaks = models.BinaryField(null=True)  # one byte a bar and channel, interleaved: drawn without reading the sound
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

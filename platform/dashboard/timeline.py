@@ -37,6 +37,7 @@ ICONS: dict[EventKind, str] = {
     EventKind.PEER_ERROR: "alert-triangle",
     EventKind.AUDIO_DROPPED: "wave-saw-tool",
     EventKind.LEG: "arrows-split",
+    EventKind.SUPERVISOR: "user-shield",
     EventKind.ENDED: "phone-off",
 }
 _BAD = frozenset({EventKind.MODEL_LOST, EventKind.WATCHDOG, EventKind.PEER_ERROR, EventKind.AUDIO_DROPPED})
