@@ -15,6 +15,9 @@ from gateways.errors import GatewayError
 log = structlog.get_logger(__name__)
 
 CALL_IS_OVER = "21220"  # twilio.md §4.3: an update of a call that has ended
+CALL_IS_UNKNOWN = (
+    "20404"  # the call never was this carrier's: the doctor rings with a double's; there is nothing to limit
+)
 
 
 @worker(STEP)
@@ -30,6 +33,6 @@ def set_time_limit(step: AfterStep) -> None:
             call.carrier_sid, time_limit_s=limit_s, status_callback=leg_status_url(call_ref(call.pk))
         )
     except GatewayError as error:
-        if error.code != CALL_IS_OVER:
+        if error.code not in (CALL_IS_OVER, CALL_IS_UNKNOWN):
             raise
-        log.info("time_limit_too_late", call_id=str(call.pk))
+        log.info("time_limit_not_set", call_id=str(call.pk), code=error.code)

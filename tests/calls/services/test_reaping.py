@@ -22,7 +22,7 @@ from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.carrier_double import DoubleThread, running_double
 from tests.emulators.twilio.product import Product
-from tests.factories import AUTH_TOKEN, make_account, make_call, make_route, make_tenant
+from tests.factories import AUTH_TOKEN, make_account, make_call, make_route, make_sid, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -264,6 +264,16 @@ def test_the_newest_limit_ends_the_call_and_older_ones_are_skipped(
 def test_a_limit_for_a_call_that_is_over_is_done(tenant: Tenant, carrier: DoubleThread, product: Product) -> None:
     sid = ring(tenant, carrier, product, ends=True)
     call = make_call(tenant, carrier_sid=sid)
+    with tenant_scope(tenant):
+        limit_call(call, 600)
+        run_after_step.run(str(AfterStep.objects.get().pk))
+        assert AfterStep.objects.get().state == "done"
+
+
+def test_a_limit_for_a_call_that_this_carrier_never_had_is_no_dead_letter(
+    tenant: Tenant, carrier: DoubleThread, product: Product
+) -> None:
+    call = make_call(tenant, carrier_sid=make_sid("CA"))
     with tenant_scope(tenant):
         limit_call(call, 600)
         run_after_step.run(str(AfterStep.objects.get().pk))
