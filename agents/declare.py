@@ -24,7 +24,9 @@ T = TypeVar("T")
 _HTTP_KEYS = frozenset(field.name for field in msgspec.structs.fields(HttpCall))
 _TOOL_KEYS = (frozenset(field.name for field in msgspec.structs.fields(ToolSpec)) | _HTTP_KEYS | {"secrets"}) - {
     "http",
+    "mcp",
     "secret_names",
+    "overrides",
 }
 _AGENT_KEYS = (frozenset(field.name for field in msgspec.structs.fields(AgentSpec)) | {"publish"}) - {"version_id"}
 _USE_KEYS = frozenset(
@@ -94,7 +96,7 @@ def _read_use(use: object, where: str, tools_by_name: Mapping[str, ToolSpec]) ->
     # Converted on their own, so that a wrong policy is named as such; then laid over the declared tool.
     changed = _convert(entry, ToolSpec, where)
     values = {key: getattr(changed, key) for key in entry}
-    return msgspec.structs.replace(known[name], **values)
+    return msgspec.structs.replace(known[name], **values, overrides=tuple(sorted(values.keys() - {"name"})))
 
 
 def _read_secret_names(value: object, where: str) -> list[str]:

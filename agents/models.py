@@ -15,6 +15,8 @@ from tenants.crypto import EncryptedTextField
 
 TOOL_NAME = RegexValidator(r"^[a-zA-Z0-9_-]{1,64}$", _("Use letters, digits, _ and - only, at most 64."))
 
+SERVER_NAME = RegexValidator(r"^[a-zA-Z0-9_-]{1,24}$", _("Use letters, digits, _ and - only, at most 24."))
+
 
 class Secret(TenantModel):
     """A value that tools may put into headers. Write-only for people: the name is shown, the value never."""
@@ -30,11 +32,31 @@ class Secret(TenantModel):
         return self.name
 
 
+class McpServer(TenantModel):
+    """A remote MCP server and what it last said it can do. The tools an admin allowed are rows of `Tool`."""
+
+    name = models.CharField(max_length=24, validators=[SERVER_NAME])  # stands in front of its tools' names
+    url = models.CharField(max_length=2000)
+    headers = models.JSONField(default=dict, blank=True)  # name → value, which may hold {secret:name}
+    listed = models.JSONField(default=list, blank=True)  # [{name, description, parameters}] as the server told
+    listed_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(max_length=300, blank=True, default="")  # of the last listing; empty when it worked
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="mcp_server_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Tool(TenantModel):
     """A tool that the tenant's agents may be given; `spec` is agents.spec.ToolSpec as JSON."""
 
     name = models.CharField(max_length=64, validators=[TOOL_NAME])
     spec = models.JSONField()
+    revision = models.PositiveIntegerField(default=0)  # as an agent's
+    server = models.ForeignKey(McpServer, on_delete=models.PROTECT, null=True, blank=True, related_name="tools")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -52,7 +74,9 @@ class Agent(TenantModel):
 
     name = models.CharField(max_length=100)
     draft = models.JSONField()
+    revision = models.PositiveIntegerField(default=0)  # of the draft: who saves names the one that was read
     published = models.ForeignKey("AgentVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    archived_at = models.DateTimeField(null=True, blank=True)  # off the list; calls and versions keep it
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -61,6 +85,22 @@ class Agent(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AgentDraft(TenantModel):
+    """A saved state of an agent's draft: what two editors' changes are held against, and what undo goes back to."""
+
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="drafts")
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    saved_at = models.DateTimeField(auto_now_add=True)
+    saved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agent", "number"], name="agent_draft_number_once")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} draft {self.number}"
 
 
 class AgentVersion(TenantModel):

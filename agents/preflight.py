@@ -18,6 +18,7 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType, shortn
 
 from agents import builtins
 from agents.findings import Finding, Findings, Severity, error, warning
+from agents.masking import holds_credential
 from agents.patterns import find_pattern_fault
 from agents.preflight_realtime import check_realtime
 from agents.preflight_tools import check_tool
@@ -76,6 +77,13 @@ def _check_words(spec: AgentSpec) -> Findings:
         yield error("name", _("The agent has no name."), _("Give it one; hand-offs and screens use it."))
     if not spec.instructions.strip():
         yield error("instructions", _("The agent has no instructions."), _("Say who it is and what it is to do."))
+    for field in ("instructions", "greeting", "disclosure"):
+        if holds_credential(getattr(spec, field)):
+            yield warning(
+                field,
+                _("This holds what looks like a password or key; the model could say it aloud."),
+                _("Take it out, and replace the key where it came from. Tools get keys as secrets."),
+            )
     if spec.speaks_first == "agent" and not spec.greeting.strip():
         yield error(
             "greeting",
@@ -142,7 +150,7 @@ def _check_silence(silence: SilenceLadder) -> Findings:
 def _check_size(spec: AgentSpec) -> Findings:
     tools = [
         {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-        for tool in (*builtins.for_agent(spec).values(), *(tool for tool in spec.tools if tool.kind == "http"))
+        for tool in (*builtins.for_agent(spec).values(), *(tool for tool in spec.tools if tool.kind != "builtin"))
     ]
     tokens = estimate_tokens(spec.instructions) + estimate_tokens(json.dumps(tools, ensure_ascii=False, default=str))
     values = {"tokens": tokens, "most": MAX_TOKENS}

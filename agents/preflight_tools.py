@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from agents.placeholders import ARGUMENT, SECRET, split_origin
 from agents.schemas import find_schema_fault
 from agents.spec import HttpCall, ToolSpec
 from agents.tools.addresses import find_address_fault
-from agents.tools.fence import BAD_PORTS, EgressFence, FenceError
+from agents.tools.fence import BAD_PORTS, EgressFence, FenceError, Target
 from agents.tools.request import OWN_HEADERS
 from agents.tools.runner import MAX_RETRIES, MAX_TIMEOUT_S
 
@@ -62,11 +62,14 @@ def check_tool(tool: ToolSpec, *, field: str, secret_names: Collection[str] | No
             _("Use 5 to 10, and a filler line."),
         )
     yield from _check_parameters(tool.parameters, f"{field}.parameters")
+    if tool.kind == "mcp":
+        yield from _check_mcp(tool, field, secret_names)
+        return
     if tool.http is None:
         yield error(f"{field}.url", _("The tool has no address to call."), _("Give its URL."))
         return
     yield from _check_url(tool, tool.http, field)
-    yield from _check_headers(tool, tool.http, field, secret_names)
+    yield from check_headers(tool.http.headers, field, tool.secret_names, secret_names)
     if not 0 <= tool.http.retries <= MAX_RETRIES:
         yield error(
             f"{field}.retries",
@@ -79,6 +82,43 @@ def check_tool(tool: ToolSpec, *, field: str, secret_names: Collection[str] | No
             _("The path into the answer has an empty step."),
             _("Write names and numbers with single dots, as data.items.0."),
         )
+
+
+def _check_mcp(tool: ToolSpec, field: str, secret_names: Collection[str] | None) -> Findings:
+    if tool.mcp is None:
+        yield error(f"{field}.url", _("The tool has no server."), _("Choose it again from its MCP server."))
+        return
+    yield from check_server_url(tool.mcp.url, f"{field}.url")
+    yield from check_headers(tool.mcp.headers, field, tool.secret_names, secret_names)
+
+
+def _check_target(target: Target, where: str) -> Findings:
+    private = target.host == "localhost" or target.host.endswith((".localhost", ".local", ".internal"))
+    literal = ":" in target.host or target.host.rpartition(".")[2].isdecimal()
+    if private or target.port in BAD_PORTS or (literal and find_address_fault(target.host)):
+        yield warning(
+            where,
+            _("Tools may not call this address unless the operator opens it."),
+            _("Use a public address, or have %(pair)s added to TOOL_EGRESS_ALLOW.")
+            % {"pair": f"{target.host}:{target.port}"},
+        )
+    elif target.scheme == "http":
+        yield warning(where, _("What is sent can be read on the way."), _("Use https."))
+
+
+def check_server_url(url: str, where: str) -> Findings:
+    """An address without holes that the fence would let through."""
+    if "{" in url:
+        yield error(where, _("A server's URL has no arguments."), _("Write https://host/path."))
+        return
+    try:
+        target = EgressFence().read_url(url)
+    except FenceError as refusal:
+        yield error(
+            where, _("The URL cannot be called: %(reason)s.") % {"reason": refusal}, _("Write https://host/path.")
+        )
+        return
+    yield from _check_target(target, where)
 
 
 def _check_url(tool: ToolSpec, http: HttpCall, field: str) -> Findings:
@@ -100,17 +140,7 @@ def _check_url(tool: ToolSpec, http: HttpCall, field: str) -> Findings:
             _("Write https://host/path; an argument is written {name}, a secret belongs in a header."),
         )
         return
-    private = target.host == "localhost" or target.host.endswith((".localhost", ".local", ".internal"))
-    literal = ":" in target.host or target.host.rpartition(".")[2].isdecimal()
-    if private or target.port in BAD_PORTS or (literal and find_address_fault(target.host)):
-        yield warning(
-            where,
-            _("Tools may not call this address unless the operator opens it."),
-            _("Use a public address, or have %(pair)s added to TOOL_EGRESS_ALLOW.")
-            % {"pair": f"{target.host}:{target.port}"},
-        )
-    elif target.scheme == "http":
-        yield warning(where, _("What is sent can be read on the way."), _("Use https."))
+    yield from _check_target(target, where)
     properties = _properties_of(tool.parameters)
     required = tool.parameters.get("required")
     for name in dict.fromkeys(ARGUMENT.findall(split[1])):
@@ -136,8 +166,11 @@ def _check_url(tool: ToolSpec, http: HttpCall, field: str) -> Findings:
             )
 
 
-def _check_headers(tool: ToolSpec, http: HttpCall, field: str, secret_names: Collection[str] | None) -> Findings:
-    for name, value in http.headers.items():
+def check_headers(
+    headers: Mapping[str, str], field: str, declared: Collection[str], secret_names: Collection[str] | None
+) -> Findings:
+    """`declared`: the secrets the tool says it uses; `secret_names`: those the tenant has, None when that is not known here."""
+    for name, value in headers.items():
         where = f"{field}.headers.{name}"
         if _HEADER_NAME.fullmatch(name) is None or name.lower() in OWN_HEADERS or name.lower().startswith("proxy-"):
             yield error(where, _("This header cannot be set."), _("Leave it out; connections are our business."))
@@ -154,7 +187,7 @@ def _check_headers(tool: ToolSpec, http: HttpCall, field: str, secret_names: Col
                 _("Store it as a secret and write {secret:name}."),
             )
         for secret in used:
-            if secret not in tool.secret_names or (secret_names is not None and secret not in secret_names):
+            if secret not in declared or (secret_names is not None and secret not in secret_names):
                 yield error(
                     where,
                     _("There is no secret %(name)s.") % {"name": secret},

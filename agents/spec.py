@@ -90,20 +90,32 @@ class HttpCall(Frozen, frozen=True, kw_only=True):
     retries: int = 1
 
 
+class McpCall(Frozen, frozen=True, kw_only=True):
+    """A tool of a remote MCP server: we are the client, the model sees a function (product 4.5). `headers` as in HttpCall."""
+
+    url: str
+    tool: str  # its name at the server; ours carries the server's in front
+    headers: dict[str, str] = {}
+
+
 class ToolSpec(Frozen, frozen=True, kw_only=True):
-    """One function the model may call. Built-ins carry no `http`; their behaviour is the session's (product 4.5)."""
+    """One function the model may call. Built-ins carry neither `http` nor `mcp`; their behaviour is the session's (product 4.5)."""
 
     name: str
-    kind: Literal["http", "builtin"] = "http"
+    kind: Literal["http", "mcp", "builtin"] = "http"
     description: str = ""
     parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
     http: HttpCall | None = None
+    mcp: McpCall | None = None
     timeout_s: float = 10.0
     idempotent: bool = False
     policy: ToolPolicy = ToolPolicy.IMMEDIATE
     filler: str = ""  # spoken by the agent before the tool runs; empty: the model decides
     on_failure: str = ""  # what the agent says when the tool fails
     secret_names: tuple[str, ...] = ()
+    overrides: tuple[
+        str, ...
+    ] = ()  # of an agent's copy: what this agent says differently, whatever becomes of the tool
 
 
 class Guardrail(Frozen, frozen=True, kw_only=True):
@@ -189,7 +201,9 @@ def parse_agent(data: object) -> AgentSpec:
 
 def to_builtins(spec: AgentSpec | ToolSpec) -> dict[str, Any]:
     """The agent or tool as plain JSON values, every default written out (product 4.2: nothing is left to a default)."""
-    data: dict[str, Any] = msgspec.to_builtins(spec)
+    data: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(spec)
+    )  # lists as lists, as a JSON column gives them back
     return data
 
 

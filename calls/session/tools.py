@@ -226,7 +226,7 @@ class Tools:
             else:
                 run.sequence, run.revision = item.sequence, item.revision
             self.runs[run.call_id] = run
-            if tool and tool.kind == "http" and tool.idempotent:
+            if tool and tool.kind != "builtin" and tool.idempotent:
                 self._record(run)
                 self._run(run, tool)
             else:

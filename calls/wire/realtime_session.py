@@ -158,7 +158,7 @@ def _encode_create(command: CreateResponse) -> bytes:
 
 def _describe_tool(tool: ToolSpec) -> dict[str, Any]:
     description = tool.description
-    if tool.kind == "http":  # agents.builtins words its own
+    if tool.kind != "builtin":  # agents.builtins words its own
         if tool.policy is ToolPolicy.CONFIRM:
             description += " Ask the caller to confirm before you call this."
         if tool.filler:

@@ -101,6 +101,7 @@ def test_everything_about_an_agent_can_be_declared() -> None:
         policy=ToolPolicy.CONFIRM,
         filler="One moment.",
         on_failure="Sorry.",
+        overrides=("description", "filler", "on_failure", "policy"),
     )
     assert spec.hand_offs == (HandOff(agent="Billing"), HandOff(agent="Sales", description="offers"))
     assert spec.collect[0].required
