@@ -196,6 +196,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 
 # --- Vendors ---------------------------------------------------------------------------------------------------------
 
+# The operator's own account: tenants get subaccounts of it. Empty: every tenant brings its own account.
+TWILIO_ACCOUNT_SID = env.str("TWILIO_ACCOUNT_SID", default="")
+TWILIO_AUTH_TOKEN = env.str("TWILIO_AUTH_TOKEN", default="")
 TWILIO_API_BASE_URL = env.str("TWILIO_API_BASE_URL", default="").rstrip("/")  # empty: https://<host>.twilio.com
 TWILIO_HOSTS: dict[str, str] = env.dict("TWILIO_HOSTS", default={})
 TWILIO_TIMEOUT_S = env.float("TWILIO_TIMEOUT_S", default=10.0)  # the SDK has none of its own (twilio.md §0.3)

@@ -1,32 +1,27 @@
-"""Twilio's REST API in plain values and frozen dataclasses: calls, recordings, numbers, accounts. Knows no tenant and no row.
+"""Twilio's REST API in plain values and frozen dataclasses: calls and recordings. Knows no tenant and no row.
 
-One `TwilioGateway` speaks for one account. Every request has a time limit; POSTs are never repeated here (twilio.md §0.2: not idempotent).
+One `TwilioGateway` speaks for one account (gateways.twilio_account). Numbers are in gateways.numbers, accounts in gateways.accounts.
 TwiML is built in gateways.twiml, signatures are checked in gateways.signatures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import IO, Literal
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from django.conf import settings
 from twilio.base import values
-from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.rest import Client
 
 from gateways.errors import GatewayError
-from gateways.twilio_http import CarrierHosts, RoutedHttpClient
+from gateways.twilio_account import RETRYABLE_STATUSES, TwilioAccount, read_decimal, text_reader
+from gateways.twilio_http import CarrierHosts
 
 API_HOST = "https://api.twilio.com"
 TERMINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # twilio.md §3.5
-# Same values, same refusal: 4xx but for those that speak of time and load (§0.2: 20429; 408 §4.5; 409 conflict).
-RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 LARGEST_RECORDING_BYTES = 480_000_000  # 4 h, the carrier's longest (§4.8), of two channels at 8 kHz and 16 bit
 CHUNK_BYTES = 65_536
 LONGEST_REDIRECTS = 3
@@ -67,20 +62,6 @@ class CarrierRecording:
 
 
 @dataclass(frozen=True, slots=True)
-class CarrierNumber:
-    """An owned number with what it is configured to do (§5.2)."""
-
-    sid: str
-    e164: str
-    voice_url: str
-    voice_method: str
-    voice_fallback_url: str
-    status_callback: str
-    trunk_sid: str
-    voice_application_sid: str
-
-
-@dataclass(frozen=True, slots=True)
 class CarrierAccountInfo:
     sid: str
     name: str
@@ -88,22 +69,8 @@ class CarrierAccountInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class TwilioGateway:
+class TwilioGateway(TwilioAccount):
     """The carrier, spoken to as one account. Each method raises GatewayError."""
-
-    account_sid: str
-    auth_token: str = field(repr=False)
-    hosts: CarrierHosts = field(default_factory=CarrierHosts)
-    timeout_s: float = 10.0
-    _client: Client = field(init=False, repr=False, compare=False)
-    _http: RoutedHttpClient = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        http = RoutedHttpClient(self.hosts, timeout_s=self.timeout_s)
-        # An environment of its own: a stray TWILIO_REGION or TWILIO_EDGE would move requests to another host (§0.3, 401).
-        client = Client(self.account_sid, self.auth_token, http_client=http, environment={"": ""})
-        object.__setattr__(self, "_http", http)
-        object.__setattr__(self, "_client", client)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -245,61 +212,12 @@ class TwilioGateway:
                 auth = None
         raise GatewayError("download recording: too many redirects", permanent=False)
 
-    # --- account and numbers ----------------------------------------------------------------------------------------
+    # --- account ----------------------------------------------------------------------------------------------------
 
     def fetch_account(self) -> CarrierAccountInfo:
         with self._speaking("fetch account"):
             row = self._client.api.accounts(self.account_sid).fetch()
             return CarrierAccountInfo(row.sid or "", row.friendly_name or "", str(row.status or ""))
-
-    def fetch_number(self, sid: str) -> CarrierNumber:
-        with self._speaking("fetch number"):
-            return _number(self._client.incoming_phone_numbers(sid).fetch())
-
-    def list_numbers(self, *, e164: str = "", limit: int = 1000) -> list[CarrierNumber]:
-        with self._speaking("list numbers"):
-            rows = self._client.incoming_phone_numbers.list(phone_number=e164 or values.unset, limit=limit)
-            return [_number(row) for row in rows]
-
-    def update_number(
-        self, sid: str, *, voice_url: str, voice_fallback_url: str = "", status_callback: str = ""
-    ) -> CarrierNumber:
-        """Point the number at us. All in one POST, so that a crash leaves no half (§5.2)."""
-        with self._speaking("update number"):
-            row = self._client.incoming_phone_numbers(sid).update(
-                voice_url=voice_url,
-                voice_method="POST",
-                voice_fallback_url=voice_fallback_url or values.unset,
-                voice_fallback_method="POST" if voice_fallback_url else values.unset,
-                status_callback=status_callback or values.unset,
-                status_callback_method="POST" if status_callback else values.unset,
-            )
-            return _number(row)
-
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _speaking(self, action: str) -> Iterator[None]:
-        """Turn whatever the SDK, the HTTP library or a stranger's answer raises into GatewayError, the token masked."""
-        try:
-            yield
-        except GatewayError:
-            raise
-        except TwilioRestException as error:
-            status = int(error.status or 0)
-            # Without a code in the body the SDK repeats the HTTP status there (§0.3); that is no code of Twilio's.
-            code = str(error.code) if error.code and error.code != status else ""
-            permanent = 400 <= status < 500 and status not in RETRYABLE_STATUSES
-            text = f"{action}: HTTP {status}{f' ({code})' if code else ''}: {error.msg}"
-            raise GatewayError(self._masked(text), permanent=permanent, code=code, status=status) from None
-        except requests.RequestException as error:
-            raise GatewayError(self._masked(f"{action}: {type(error).__name__}: {error}"), permanent=False) from None
-        except (TwilioException, ValueError, TypeError, KeyError) as error:
-            # Not JSON, or JSON of another shape: a proxy's page, an outage. It may pass.
-            raise GatewayError(self._masked(f"{action}: unreadable answer: {error}"), permanent=False) from None
-
-    def _masked(self, text: str) -> str:
-        return text.replace(self.auth_token, "***")[:500] if self.auth_token else text[:500]
 
 
 def open_account(account_sid: str, auth_token: str) -> TwilioGateway:
@@ -307,13 +225,18 @@ def open_account(account_sid: str, auth_token: str) -> TwilioGateway:
     return TwilioGateway(
         account_sid,
         auth_token,
-        CarrierHosts(settings.TWILIO_API_BASE_URL, settings.TWILIO_HOSTS),
+        configured_hosts(),
         settings.TWILIO_TIMEOUT_S,
     )
 
 
+def configured_hosts() -> CarrierHosts:
+    """Where the settings say the carrier is."""
+    return CarrierHosts(settings.TWILIO_API_BASE_URL, settings.TWILIO_HOSTS)
+
+
 def _call(row: object) -> CarrierCall:
-    get = _reader(row)
+    get = text_reader(row)
     return CarrierCall(
         sid=get("sid"),
         status=get("status"),
@@ -330,7 +253,7 @@ def _call(row: object) -> CarrierCall:
 
 
 def _recording(row: object) -> CarrierRecording:
-    get = _reader(row)
+    get = text_reader(row)
     return CarrierRecording(
         sid=get("sid"),
         call_sid=get("call_sid"),
@@ -340,30 +263,6 @@ def _recording(row: object) -> CarrierRecording:
         source=get("source"),
         started_at=_moment(row, "start_time"),
     )
-
-
-def _number(row: object) -> CarrierNumber:
-    get = _reader(row)
-    return CarrierNumber(
-        sid=get("sid"),
-        e164=get("phone_number"),
-        voice_url=get("voice_url"),
-        voice_method=get("voice_method"),
-        voice_fallback_url=get("voice_fallback_url"),
-        status_callback=get("status_callback"),
-        trunk_sid=get("trunk_sid"),
-        voice_application_sid=get("voice_application_sid"),
-    )
-
-
-def _reader(row: object) -> Callable[[str], str]:
-    """Fields of an SDK row as text; null is empty (§0.2: almost every number is a string)."""
-
-    def read(name: str) -> str:
-        value = getattr(row, name, None)
-        return "" if value is None else str(value)
-
-    return read
 
 
 def _moment(row: object, name: str) -> datetime | None:
@@ -378,7 +277,5 @@ def _whole(text: str) -> int | None:
 
 def _price(text: str) -> Decimal | None:
     """The carrier writes costs as negative numbers (§4.2)."""
-    try:
-        return abs(Decimal(text)) if text else None
-    except InvalidOperation:
-        raise ValueError(f"price {text!r}") from None
+    price = read_decimal(text)
+    return None if price is None else abs(price)

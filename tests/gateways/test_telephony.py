@@ -55,22 +55,6 @@ async def answered(double: TwilioDouble, gateway: TwilioGateway, product: Produc
     return row.sid
 
 
-async def test_a_number_is_pointed_at_us_in_one_request(gateway: TwilioGateway) -> None:
-    before = await asyncio.to_thread(gateway.fetch_number, NUMBER_SID)
-    assert before.e164 == NUMBER
-    after = await asyncio.to_thread(
-        gateway.update_number,
-        NUMBER_SID,
-        voice_url="https://voice.example.com/hooks/twilio/voice/x/#rc=2",
-        voice_fallback_url="https://voice.example.com/hooks/twilio/fallback/x/#rc=2",
-        status_callback="https://voice.example.com/hooks/twilio/status/x/#rc=2",
-    )
-    assert (after.voice_url, after.voice_method) == ("https://voice.example.com/hooks/twilio/voice/x/#rc=2", "POST")
-    assert after.voice_fallback_url.endswith("/fallback/x/#rc=2")
-    listed = await asyncio.to_thread(gateway.list_numbers)
-    assert [number.sid for number in listed] == [NUMBER_SID]
-
-
 async def test_the_account_is_read(gateway: TwilioGateway) -> None:
     account = await asyncio.to_thread(gateway.fetch_account)
     assert (account.sid, account.status) == (ACCOUNT, "active")

@@ -22,6 +22,7 @@ from calls.models import Route
 from calls.services.addresses import fallback_url, media_url, number_status_url, voice_url
 from config.doctor.result import Finding, failed, ok, warning
 from gateways.errors import GatewayError
+from gateways.numbers import open_numbers
 from gateways.signatures import make_signature
 from gateways.telephony import open_account
 from gateways.voice_model import list_models
@@ -209,7 +210,7 @@ def _check_number(route: Route) -> Iterator[Finding]:
     name = f"number {route.number.e164}"
     account = route.number.account
     try:
-        number = open_account(account.account_sid, account.auth_token).fetch_number(route.number.carrier_sid)
+        number = open_numbers(account.account_sid, account.auth_token).fetch_number(route.number.carrier_sid)
     except GatewayError as error:
         yield failed(name, str(error), mend="check the number's sid; it may have been released")
         return

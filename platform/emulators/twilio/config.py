@@ -64,6 +64,9 @@ class Faults:
 
     rest_status: int | None = None  # answer REST with this status (429, 500, 503) …
     rest_count: int = 0  # … this many times
+    rest_match: str = ""  # … only where "METHOD /path" holds this; rest_status 0 hangs up without an answer
+    rest_late: bool = False  # … after the request was carried out: done, and nobody knows
+    taken: list[str] = field(default_factory=list)  # numbers that somebody else buys between search and purchase
     frame_loss: float = 0.0  # share of caller frames that never arrive
     gaps_ms: list[tuple[int, int]] = field(default_factory=list)  # stretches of stream time that never arrive
     jitter_ms: float = 0.0  # frames wait up to this long, in order

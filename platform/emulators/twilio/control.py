@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from emulators.speech import CALLER_VOICE, Voice
 from emulators.twilio.call import Call
 from emulators.twilio.exchange import Exchange
 from emulators.twilio.outbound import receive_call
+from emulators.twilio.rest_papers import Bundle
 from emulators.twilio.rest_views import show_call
 from emulators.twilio.values import Account, Number, Outcome, Person, make_sid
 
@@ -30,6 +32,8 @@ class ControlApi:
             web.post(f"{ROOT}/accounts", self._add_account),
             web.post(f"{ROOT}/numbers", self._add_number),
             web.post(f"{ROOT}/people", self._add_person),
+            web.post(f"{ROOT}/bundles", self._add_bundle),
+            web.post(f"{ROOT}/usage", self._spend),
             web.post(f"{ROOT}/clips", self._clips),
             web.post(f"{ROOT}/calls", self._ring),
             web.get(f"{ROOT}/calls", self._list_calls),
@@ -70,6 +74,24 @@ class ControlApi:
         except ValueError as error:
             raise _refuse(str(error)) from None
         return web.json_response({"sid": number.sid}, status=201)
+
+    async def _add_bundle(self, request: web.Request) -> web.Response:
+        """Papers that the carrier has judged already."""
+        body = await _read(
+            request, required={"account", "iso_country", "number_type"}, optional={"status", "friendly_name"}
+        )
+        bundle = Bundle(make_sid("BU"), body.pop("account"), **body)
+        self._exchange.bundles[bundle.sid] = bundle
+        return web.json_response({"sid": bundle.sid}, status=201)
+
+    async def _spend(self, request: web.Request) -> web.Response:
+        """The account's bill grows by `amount`; passed usage triggers call back before this answers."""
+        body = await _read(request, required={"account", "amount"}, optional=set())
+        account = self._exchange.accounts.get(body["account"])
+        if account is None:
+            raise _refuse(f"unknown account {body['account']}")
+        await self._exchange.spend(account, Decimal(str(body["amount"])))
+        return web.json_response({"spent": format(account.spent, "f")})
 
     async def _add_person(self, request: web.Request) -> web.Response:
         optional = {"outcome", "rings_s", "script", "voice", "sip_code", "answered_by"}

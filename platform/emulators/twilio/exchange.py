@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from emulators.callers import Caller
 from emulators.twilio.clock import Clock, Ticker
 from emulators.twilio.config import DoubleConfig, Faults
-from emulators.twilio.values import Account, Alert, Number, Outcome, Person, TwilioFault
+from emulators.twilio.values import Account, Alert, Number, Outcome, Person, TwilioFault, rfc2822
 from emulators.twilio.webhooks import Cookies, Fetcher, Reply, make_idempotency_token
 
 if TYPE_CHECKING:
     from emulators.twilio.call import Call
     from emulators.twilio.recording import Recording
+    from emulators.twilio.rest_accounts import Trigger
+    from emulators.twilio.rest_papers import Address, Bundle
 
 logger = logging.getLogger(__name__)
 API_VERSION = "2010-04-01"
@@ -39,6 +42,9 @@ class Exchange:
         self.people: dict[str, Person] = {}
         self.calls: dict[str, Call] = {}
         self.recordings: dict[str, Recording] = {}
+        self.addresses: dict[str, Address] = {}
+        self.bundles: dict[str, Bundle] = {}
+        self.triggers: dict[str, Trigger] = {}
         self.alerts: list[Alert] = []
         self.failures: list[BaseException] = []  # our own bugs: any entry fails the test that made it
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -76,6 +82,42 @@ class Exchange:
     def add_person(self, person: Person) -> Person:
         self.people[person_key(person.address)] = person
         return person
+
+    def allowed_countries(self, account: Account) -> frozenset[str] | None:
+        """Geographic permissions: its own, else the parent's; None is everywhere."""
+        if account.countries is not None or account.parent_sid is None:
+            return account.countries
+        return self.accounts[account.parent_sid].countries
+
+    async def spend(self, account: Account, amount: Decimal) -> None:
+        """The account's bill grows; a usage trigger that is passed calls back once (§6.3)."""
+        account.spent += amount
+        for trigger in list(self.triggers.values()):
+            if trigger.account_sid != account.sid or trigger.fired or account.spent < trigger.value:
+                continue
+            trigger.fired = True
+            form = {
+                "AccountSid": account.sid,
+                "UsageTriggerSid": trigger.sid,
+                "UsageCategory": trigger.category,
+                "TriggerBy": trigger.trigger_by,
+                "TriggerValue": format(trigger.value, "f"),
+                "CurrentValue": format(account.spent, "f"),
+                "Recurring": "",
+                "DateFired": str(rfc2822(self.clock.utc())),
+                "IdempotencyToken": make_idempotency_token(),
+            }
+            try:
+                await self.fetch(
+                    trigger.callback_url,
+                    method="POST",
+                    params=form,
+                    account=account,
+                    cookies=Cookies(),
+                    note=lambda *_a, **_k: None,
+                )
+            except TwilioFault as fault:
+                self.alert(fault.code, f"usage trigger: {fault.message}", resource=trigger.callback_url)
 
     def find_person(self, address: str) -> Person:
         """Whoever answers there; an address nobody registered cannot be reached (§4.8: 13224)."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from emulators.twilio import rest_params as tables
 from emulators.twilio.call import Call, End, Source, StatusCallback
 from emulators.twilio.connect import start_fork
+from emulators.twilio.market import country_of
 from emulators.twilio.media_stream import StreamOrder
 from emulators.twilio.outbound import CallOrder, Detection, check_can_dial, place_call
 from emulators.twilio.rest_door import ACCOUNT_PATH, Door, not_found, read_form, show_uri
@@ -54,6 +55,9 @@ class CallsApi:
         number = self._door.exchange.numbers.get(params["From"])
         if params["From"].startswith("+") and (number is None or number.account_sid != account.sid):
             raise TwilioFault(21210, f"{params['From']} is not owned or verified by this account")
+        allowed = self._door.exchange.allowed_countries(account)
+        if allowed is not None and country_of(params["To"]) not in allowed:
+            raise TwilioFault(21215, f"Account not authorized to call {params['To']}")  # §4.8: geographic permissions
         if "ApplicationSid" in params:
             raise TwilioFault(21218, "this double knows no TwiML applications")
         if "Url" not in params and "Twiml" not in params:

@@ -28,7 +28,7 @@ _STATUS_OF_CODE = {
     20500: 500,
     20503: 503,
 }
-_CODE_OF_STATUS = {429: 20429, 500: 20500, 503: 20503}
+_CODE_OF_STATUS = {401: 20003, 404: 20404, 429: 20429, 500: 20500, 503: 20503}
 
 
 def refuse(fault: TwilioFault) -> web.Response:
@@ -56,9 +56,12 @@ class Door:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 await self._note(request)
-                self._fail_as_ordered()
+                fails = self._is_to_fail(request)
+                if fails and not self.exchange.faults.rest_late:
+                    return self._fail(request)
                 self.check_credentials(request)
-                return await handler(request)
+                answer = await handler(request)
+                return self._fail(request) if fails else answer
             except TwilioFault as fault:
                 return refuse(fault)
 
@@ -68,11 +71,22 @@ class Door:
         form = await request.post() if request.method == "POST" else request.query
         self.requests.append((request.method, request.path, {name: str(value) for name, value in form.items()}))
 
-    def _fail_as_ordered(self) -> None:
+    def _is_to_fail(self, request: web.Request) -> bool:
         faults = self.exchange.faults
-        if faults.rest_status is not None and faults.rest_count > 0:
-            faults.rest_count -= 1
-            raise TwilioFault(_CODE_OF_STATUS.get(faults.rest_status, 20500), "fault ordered", permanent=False)
+        if faults.rest_status is None or faults.rest_count <= 0:
+            return False
+        if faults.rest_match not in f"{request.method} {request.path}":
+            return False
+        faults.rest_count -= 1
+        return True
+
+    def _fail(self, request: web.Request) -> web.StreamResponse:
+        status = self.exchange.faults.rest_status
+        if status == 0:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("ordered")
+        raise TwilioFault(_CODE_OF_STATUS.get(status or 500, 20500), "fault ordered", permanent=False)
 
     def check_credentials(self, request: web.Request) -> Account:
         """§6.2: own credentials, or the parent's on the path of a subaccount. Raises TwilioFault 20003, 20404."""
@@ -88,7 +102,9 @@ class Door:
         owner = self.exchange.accounts.get(sid)
         if owner is None or actor.sid not in {owner.sid, owner.parent_sid}:
             raise TwilioFault(20404, f"The requested resource {request.path} was not found")
-        if request.method != "GET" and not owner.active and "Calls" in request.path:
+        may_revive = actor.active or owner.parent_sid is None  # a subaccount does not free itself
+        is_revival = may_revive and request.path == f"{HOST}/{API_VERSION}/Accounts/{owner.sid}.json"
+        if request.method != "GET" and not owner.active and not is_revival:
             raise TwilioFault(20005, "Account not active")  # §6.1: API writes fail
         return owner
 

@@ -166,6 +166,20 @@ UPDATE_NUMBER: Mapping[str, Param] = {  # §5.2
     "EmergencyStatus": Param(_one_of("Active", "Inactive")),
     "EmergencyAddressSid": _TEXT,
 }
+BUY_NUMBER: Mapping[str, Param] = {
+    **{name: param for name, param in UPDATE_NUMBER.items() if name != "AccountSid"},
+    "PhoneNumber": Param(_matches(r"\+[1-9]\d{6,14}"), 21421),
+    "AreaCode": Param(_matches(r"\d{3}"), 21451),
+}
+SEARCH_NUMBERS: Mapping[str, Param] = {  # §5.1
+    "AreaCode": Param(_matches(r"\d{3}"), 21451),
+    "Contains": Param(_matches(r"[0-9A-Za-z*%+$]{2,16}"), 21421),
+    **dict.fromkeys(("InRegion", "InLocality", "InPostalCode", "InRateCenter", "InLata"), _TEXT),
+    **dict.fromkeys(("NearNumber", "NearLatLong"), _TEXT),
+    "Distance": Param(_whole(0, 500)),
+    **dict.fromkeys(("VoiceEnabled", "SmsEnabled", "MmsEnabled", "FaxEnabled", "Beta"), _BOOLEAN),
+    **{f"Exclude{who}AddressRequired": _BOOLEAN for who in ("All", "Local", "Foreign")},
+}
 LIST_NUMBERS: Mapping[str, Param] = {
     "PhoneNumber": _TEXT,
     "FriendlyName": _TEXT,
@@ -176,6 +190,47 @@ UPDATE_ACCOUNT: Mapping[str, Param] = {
     "FriendlyName": _TEXT,
     "Status": Param(_one_of("active", "suspended", "closed")),
 }
+CREATE_ACCOUNT: Mapping[str, Param] = {"FriendlyName": Param(lambda value: len(value) <= 64)}
+LIST_ACCOUNTS: Mapping[str, Param] = {"FriendlyName": _TEXT, "Status": _TEXT}
+_CATEGORY = Param(
+    _one_of("totalprice", "calls", "calls-inbound", "calls-outbound", "sms", "recordings", "phonenumbers")
+)
+LIST_TRIGGERS: Mapping[str, Param] = {"UsageCategory": _CATEGORY, "Recurring": _TEXT, "TriggerBy": _TEXT}
+CREATE_TRIGGER: Mapping[str, Param] = {  # §6.3
+    "CallbackUrl": _URL,
+    "CallbackMethod": _METHOD,
+    "TriggerValue": Param(_matches(r"\+?\d+(\.\d+)?")),
+    "UsageCategory": _CATEGORY,
+    "FriendlyName": Param(lambda value: len(value) <= 64),
+    "Recurring": Param(_one_of("daily", "monthly", "yearly", "alltime")),
+    "TriggerBy": Param(_one_of("count", "usage", "price")),
+}
+_COUNTRY = Param(_matches(r"[A-Z]{2}"))
+LIST_ADDRESSES: Mapping[str, Param] = {"IsoCountry": _COUNTRY, "CustomerName": _TEXT, "FriendlyName": _TEXT}
+CREATE_ADDRESS: Mapping[str, Param] = {
+    **dict.fromkeys(("CustomerName", "Street", "StreetSecondary", "City", "Region", "PostalCode"), _TEXT),
+    "IsoCountry": _COUNTRY,
+    "FriendlyName": Param(lambda value: len(value) <= 64),
+    "EmergencyEnabled": _BOOLEAN,
+    "AutoCorrectAddress": _BOOLEAN,
+}
+_REGULATED = Param(_one_of("local", "mobile", "national", "toll-free"))
+_END_USER = Param(_one_of("business", "individual"))
+LIST_REGULATIONS: Mapping[str, Param] = {  # §5.5
+    "IsoCountry": _COUNTRY,
+    "NumberType": _REGULATED,
+    "EndUserType": _END_USER,
+    "IncludeConstraints": _BOOLEAN,
+}
+LIST_BUNDLES: Mapping[str, Param] = {"IsoCountry": _COUNTRY, "NumberType": _REGULATED, "Status": _TEXT}
+LIST_DIALED_COUNTRIES: Mapping[str, Param] = {
+    "IsoCode": _COUNTRY,
+    "Continent": _TEXT,
+    "CountryCode": _TEXT,
+    **{f"{risk}Enabled": _BOOLEAN for risk in ("LowRiskNumbers", "HighRiskSpecialNumbers", "HighRiskTollfraudNumbers")},
+}
+UPDATE_DIALED_COUNTRIES: Mapping[str, Param] = {"UpdateRequest": _TEXT}
+UPDATE_DIALING_SETTINGS: Mapping[str, Param] = {"DialingPermissionsInheritance": _BOOLEAN}
 _PAGING: Mapping[str, Param] = {
     "PageSize": Param(_whole(1, 1000)),
     "Page": Param(_whole(0, 1_000_000)),

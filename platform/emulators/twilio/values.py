@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import format_datetime
 from enum import StrEnum
 
@@ -64,6 +65,8 @@ class Account:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     api_keys: dict[str, str] = field(default_factory=dict)  # SK… → secret; they never sign (§6.2)
     next_dial_s: float = 0.0  # §4.8: calls per second
+    countries: frozenset[str] | None = None  # geographic permissions of its own; None: the parent's hold
+    spent: Decimal = Decimal(0)  # what Usage Records would say under totalprice (§6.3)
 
     @property
     def active(self) -> bool:
@@ -87,6 +90,12 @@ class Number:
     trunk_sid: str = ""
     sms_url: str = ""
     sms_method: str = "POST"
+    number_type: str = "local"
+    address_requirements: str = "none"
+    address_sid: str = ""
+    bundle_sid: str = ""
+    capabilities: tuple[str, ...] = ("voice", "sms")
+    emergency_active: bool = False
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
 
