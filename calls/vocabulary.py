@@ -105,6 +105,7 @@ class EndReason(Term):
     LADDER_EXHAUSTED = "ladder_exhausted", _("Ladder exhausted"), _("Every rung failed.")
     CARRIER_FAILED = "carrier_failed", _("Carrier failed"), _("The carrier reported failed, busy or no-answer.")
     NEVER_STARTED = "never_started", _("Never started"), _("The stream never arrived and the caller is gone.")
+    MISSED = "missed", _("Missed"), _("A call on a trunk that never reached us; found in the carrier's list.")
     REAPED = "reaped", _("Reaped"), _("No terminal state arrived; the carrier's list or the clock closed it.")
 
 
@@ -140,6 +141,17 @@ class Cause(Term):
     PERSON_NO_ANSWER = "person_no_answer", _("No answer"), _("The dialled person did not pick up.")
     PERSON_BUSY = "person_busy", _("Busy"), _("The dialled person was busy.")
     PERSON_FAILED = "person_failed", _("Dial failed"), _("The carrier could not dial the person.")
+    SESSION_LIMIT = (
+        "session_limit",
+        _("Session limit"),
+        _("The model's 60 minutes were nearly over; a fresh session went on."),
+    )
+    INVITE_MISSING = "invite_missing", _("Invitation missing"), _("The model's vendor never told us of the SIP call.")
+    SIP_FAILED = (
+        "sip_failed",
+        _("SIP failed"),
+        _("The carrier could not reach the model's SIP endpoint, or it refused."),
+    )
     NO_AGENT = "no_agent", _("No agent"), _("The number has no published agent.")
     NO_CONTACT = "no_contact", _("No such contact"), _("The person to transfer to is not among the agent's contacts.")
     INTERNAL = "internal", _("Internal error"), _("A fault of ours; the log has the cause.")
@@ -218,6 +230,7 @@ class EventKind(Term):
     AUDIO_DROPPED = "audio_dropped", _("Audio dropped"), _("Caller audio was dropped, with the count.")
     LEG = "leg", _("Leg"), _("The carrier reported a leg's state.")
     SUPERVISOR = "supervisor", _("Supervisor"), _("A member listened, left the agent a note, moved or ended the call.")
+    SIP = "sip", _("SIP"), _("The model's end of a SIP call: invited, accepted, attached, refused or lost.")
     ENDED = "ended", _("Ended"), _("The call ended.")
 
 
@@ -246,6 +259,7 @@ class OrderState(Term):
 class LegKind(Term):
     CALLER = "caller", _("Caller"), _("The caller's own leg.")
     STREAM = "stream", _("Stream"), _("A media stream between the carrier and us.")
+    SIP = "sip", _("SIP"), _("A SIP leg between the carrier and the model.")
     PERSON = "person", _("Person"), _("A dialled person.")
     RECORDING = "recording", _("Recording"), _("A recording of the call.")
 

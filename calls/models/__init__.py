@@ -10,6 +10,7 @@ from calls.models.order import Listener, LiveOrder
 from calls.models.recording import Recording
 from calls.models.route import Route
 from calls.models.search import CallSearch
+from calls.models.sip import SipInvitation, SipTrunk
 
 __all__ = [
     "AfterStep",
@@ -33,6 +34,8 @@ __all__ = [
     "Recording",
     "Route",
     "SavedView",
+    "SipInvitation",
+    "SipTrunk",
     "Tag",
     "ToolRun",
     "Turn",

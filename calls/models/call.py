@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import F, Func, Value
 
 from agents.models import Agent, AgentVersion
-from calls.models.choices import known, term_field
+from calls.models.choices import arrangement_field, known, known_arrangement, term_field
 from calls.models.facets import KEEP_FACETS
 from calls.vocabulary import (
     CallState,
@@ -39,6 +39,7 @@ class Call(TenantModel):
     agent_version = models.ForeignKey(AgentVersion, on_delete=models.PROTECT, null=True, related_name="calls")
     direction = term_field(Direction, default=Direction.INBOUND)
     path = term_field(Path, default=Path.STREAMS)
+    arrangement = arrangement_field()
     state = term_field(CallState, default=CallState.RINGING)
     carrier_sid = models.CharField(max_length=34, unique=True)
     account_sid = models.CharField(max_length=34)
@@ -99,6 +100,7 @@ class Call(TenantModel):
         constraints = [
             known("direction", Direction, name="call_direction_known"),
             known("path", Path, name="call_path_known"),
+            known_arrangement("call_arrangement_known"),
             known("state", CallState, name="call_state_known"),
             known("outcome", Outcome, name="call_outcome_known", blank=True),
             known("end_reason", EndReason, name="call_end_reason_known", blank=True),
@@ -139,11 +141,11 @@ class Call(TenantModel):
 
 
 class Leg(TenantModel):
-    """One connection the carrier bills: the caller, a stream, a dialled person."""
+    """One connection the carrier bills: the caller, a stream, a SIP leg to the model, a dialled person."""
 
     call = models.ForeignKey(Call, on_delete=models.PROTECT, related_name="legs")
     kind = term_field(LegKind)
-    carrier_sid = models.CharField(max_length=34)
+    carrier_sid = models.CharField(max_length=64)  # of a SIP leg: the model's name of the call
     peer = models.CharField(max_length=64, blank=True, default="")
     state = models.CharField(max_length=16, default="in-progress")  # the carrier's word (twilio.md §4.2)
     status_sequence = models.IntegerField(default=-1)  # last SequenceNumber seen: callbacks arrive in any order (§3.5)

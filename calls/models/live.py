@@ -22,7 +22,11 @@ class Process(models.Model):
     stopped_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=models.Q(kind__in=["media", "web"]), name="process_kind_known")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["media", "web", "sidebands"]), name="process_kind_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

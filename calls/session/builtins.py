@@ -101,6 +101,11 @@ class Builtins:
             pending.run, json.dumps({"status": f"You are {pending.agent} now. Go on with the conversation."})
         )
 
+    def hand_off_again(self) -> None:
+        """The control socket was lost while one was under way: the update is sent again, it changes nothing twice."""
+        if self.hand_off is not None:
+            self.ctx.emit(do.UseAgent(event_id=self.hand_off.event_id, agent=self.hand_off.agent))
+
     def hand_off_refused(self, event_id: str) -> bool:
         """An error came back under an event id. Returns True when it was the hand-off's: the agent stays."""
         if self.hand_off is None or event_id != self.hand_off.event_id:

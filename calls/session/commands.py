@@ -84,6 +84,12 @@ class Leave(Command, frozen=True, tag=True):
     detail: str = ""
 
 
+class Refer(Command, frozen=True, tag=True):
+    """On a trunk the call is handed to a person by REFER, while the session stays: report ReferAnswered."""
+
+    contact: str
+
+
 class Finish(Command, frozen=True, tag=True):
     """The call is over for this session: close what is open and let the driver end. Nothing follows."""
 
@@ -249,5 +255,5 @@ class SetState(Command, frozen=True, tag=True):
 AnyCommand = (
     Play | SendMark | ClearPlayback | DropAudio | MakeTones | SealDigits | StartRecording | Leave | Finish | CreateResponse | CancelResponse
     | TruncateItem | DeleteItem | AddMessage | AddToolExchange | AddToolOutput | UseAgent | ConnectModel | RunTool | SetTimer
-    | CancelTimer | RecordTurn | RecordEvent | RecordToolRun | RecordUsage | SetState
+    | CancelTimer | RecordTurn | RecordEvent | RecordToolRun | RecordUsage | SetState | Refer
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from calls.session import events as ev
 from calls.session.builtins import Builtins
 from calls.session.context import Context, Phase
@@ -13,6 +15,7 @@ from calls.session.guardrails import Guardrails
 from calls.session.leaving import Exit, Leaving
 from calls.session.playback import Playback
 from calls.session.recovery import Recovery
+from calls.session.remote_playback import MS_PER_TOKEN, RemotePlayback
 from calls.session.responses import Sequencer
 from calls.session.silence import Duration, Silence
 from calls.session.tools import Tools
@@ -34,7 +37,7 @@ class Conductor:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.playback = Playback(ctx)
+        self.playback = RemotePlayback(ctx) if ctx.is_sip else Playback(ctx)
         self.turns = Turns(ctx)
         self.sequencer = Sequencer(ctx)
         self.voice = Voice(ctx, playback=self.playback, sequencer=self.sequencer, turns=self.turns)
@@ -165,11 +168,36 @@ class Conductor:
                 self.ctx.unsettled = True
 
     def on_text(self, event: ev.AgentText) -> None:
-        if self.voice.write(event):
-            self.guardrails.watch(event)
+        response = self.voice.write(event)
+        if response is None:
+            return
+        if self.ctx.is_sip and self.watchdog.armed:  # the sound takes another way; the words prove it
+            self.watchdog.pay()
+            self.recovery.sound()
+            self.ctx.unsettled = True
+        self.guardrails.watch(event)
+
+    def on_playout_started(self, event: ev.PlayoutStarted) -> None:
+        self.voice.playout_started(event.response_id)
+
+    def on_playout_stopped(self, event: ev.PlayoutStopped) -> None:
+        self.voice.playout_stopped(event.response_id)
+
+    def on_playout_cleared(self, event: ev.PlayoutCleared) -> None:
+        self.voice.playout_cleared(event.response_id)
+
+    def on_item_truncated(self, event: ev.ItemTruncated) -> None:
+        self.turns.agent_truncated(event.item_id, event.content_index, event.audio_end_ms)
+
+    def on_tail(self, event: ev.ConversationTail) -> None:
+        """A function call that nobody heard of, because nobody was attached: it is run now."""
+        if event.call_id:
+            self.tools.called_unheard(event)
 
     def on_tool_called(self, event: ev.ToolCalled) -> None:
         response = self.sequencer.responses.get(event.response_id)
+        if response is None and self.ctx.is_sip:
+            response = self.sequencer.adopt(event.response_id)
         if response is None:
             self.ctx.note_peer("model", "unknown response", response_id=event.response_id)
         else:
@@ -179,11 +207,16 @@ class Conductor:
         if event.job:
             self.guardrails.job_ended(event)
             return
+        if self.ctx.is_sip:
+            self.sequencer.adopt(event.response_id)
         response = self.sequencer.ended(event.response_id)
         if response is None:
             self.ctx.note_peer("model", "unknown response", response_id=event.response_id)
             return
-        self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
+        if not response.billed:
+            self.ctx.record_usage("response", event.response_id, status=event.status, usage=event.usage)
+        if self.ctx.is_sip and event.usage:
+            self.voice.measure(response, spoken_ms=_spoken_ms(event.usage))
         self.voice.end_response(response)
         self.turns.flush()
         if response.audio_bytes:
@@ -304,3 +337,9 @@ class Conductor:
             ctx.set_state("thinking")
         else:
             ctx.set_state("listening")
+
+
+def _spoken_ms(usage: dict[str, Any]) -> int:
+    """How long the response sounds, by what is billed for it (openai-realtime.md §5.2)."""
+    details = usage.get("output_token_details") or {}
+    return int(details.get("audio_tokens") or 0) * MS_PER_TOKEN

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from agents.spec import AgentSpec
 from calls.session import commands as do
+from calls.session.capabilities import Ability, Arrangement, can
 from calls.session.plan import CallPlan
 from calls.vocabulary import EventKind
 
@@ -29,6 +30,8 @@ class Context:
         resume = plan.resume
         self.plan = plan
         self.limits = plan.limits
+        self.arrangement = plan.arrangement
+        self.is_sip = plan.arrangement in (Arrangement.SIP_DIAL, Arrangement.SIP_TRUNK)  # the model is the player
         self.phase = Phase.WAITING
         self.now = 0.0
         self.out: list[do.Command] = []
@@ -57,6 +60,10 @@ class Context:
     def spec(self) -> AgentSpec:
         """The agent that speaks now."""
         return self.plan.agents[self.agent]
+
+    def may(self, ability: Ability) -> bool:
+        """Whether this line can do it at all."""
+        return can(ability, self.arrangement)
 
     @property
     def call_ms(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from agents.builtins import MAX_COLLECTED_DIGITS, MAX_SENT_DIGITS
 from calls.session import commands as do
+from calls.session.capabilities import Ability
 from calls.session.context import Context
 from calls.session.responses import Sequencer
 from calls.session.tools import DEADLINE, ToolRun, Tools
@@ -126,6 +127,9 @@ class Digits:
 
     def send(self, run: ToolRun, arguments: dict[str, Any]) -> None:
         """Behaviour of `send_digits`: answered when the tones were played."""
+        if not self.ctx.may(Ability.DIGITS_OUT):
+            self.tools.refuse(run, "Keys cannot be sent on this line.")
+            return
         digits = arguments.get("digits")
         if not isinstance(digits, str) or not 1 <= len(digits) <= MAX_SENT_DIGITS or not SENDABLE.issuperset(digits):
             self.tools.refuse(run, f"digits must be 1 to {MAX_SENT_DIGITS} of 0-9 * # A-D, w and W.")

@@ -71,6 +71,7 @@ class ModelReady(Event, frozen=True, tag=True):
     session_id: str
     model: str
     age_ms: float = 0.0  # a spare was open before the call came, and its 60 minutes run from then
+    attached: bool = False  # a control socket on a session that went on without us (SIP): nothing of it is lost
 
 
 class ModelLost(Event, frozen=True, tag=True):
@@ -83,6 +84,41 @@ class ModelLost(Event, frozen=True, tag=True):
 
 class ModelUpdated(Event, frozen=True, tag=True):
     """A later `session.updated` arrived: the running hand-off is in force."""
+
+
+class PlayoutStarted(Event, frozen=True, tag=True):
+    """The model plays by itself (SIP): the caller begins to hear this response (`output_audio_buffer.started`)."""
+
+    response_id: str
+
+
+class PlayoutStopped(Event, frozen=True, tag=True):
+    """The caller heard this response to its end."""
+
+    response_id: str
+
+
+class PlayoutCleared(Event, frozen=True, tag=True):
+    """The server dropped the rest of this response: the caller cut in, or we asked for it."""
+
+    response_id: str
+
+
+class ItemTruncated(Event, frozen=True, tag=True):
+    """The server cut an item to what was heard of it, by itself (§4.5); its word corrects our estimate."""
+
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+class ConversationTail(Event, frozen=True, tag=True):
+    """What stands last in a conversation that went on while nobody was attached: a function call waits for its answer."""
+
+    item_id: str
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 class SpeechStarted(Event, frozen=True, tag=True):
@@ -229,6 +265,13 @@ class MoveRequested(Event, frozen=True, tag=True):
     """This process is stopping: leave for another process at the next silence (product 7.3)."""
 
 
+class ReferAnswered(Event, frozen=True, tag=True):
+    """What became of the REFER: `ok` only when the carrier shows the caller's new leg (a 200 means "relayed")."""
+
+    ok: bool
+    detail: str = ""
+
+
 class NoteAdded(Event, frozen=True, tag=True):
     """A note for the agent from outside the conversation (whisper), added as a system item."""
 
@@ -240,5 +283,6 @@ AnyEvent = (
     | ModelReady | ModelLost | ModelUpdated | SpeechStarted | SpeechStopped | CallerTurnCommitted | CallerTranscript
     | CallerTranscriptFailed | ResponseStarted | AgentItemAdded | ModelAudio | ModelAudioDone | AgentText | ToolCalled
     | ResponseEnded | ModelErrored | ToolFinished | TimerFired | RecordingStarted | RecordingFailed | EndRequested
-    | MoveRequested | NoteAdded
+    | MoveRequested | NoteAdded | PlayoutStarted | PlayoutStopped | PlayoutCleared | ItemTruncated | ConversationTail
+    | ReferAnswered
 )  # fmt: skip

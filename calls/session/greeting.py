@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calls.session import commands as do
+from calls.session.capabilities import Arrangement
 from calls.session.context import Context, say_exactly
 from calls.session.responses import Response, Sequencer
 from calls.vocabulary import EventKind
@@ -16,8 +17,10 @@ class Greeting:
         self.ctx = ctx
         self.sequencer = sequencer
         self.given = bool(resume and resume.history)
-        self._disclosed = bool(resume and resume.disclosed)
-        self._recording = bool(resume and resume.recording)
+        # On SIP and relay the carrier says the disclosure and records, before we are on the line (product 5.0).
+        by_carrier = ctx.arrangement is not Arrangement.STREAMS
+        self._disclosed = by_carrier or bool(resume and resume.disclosed)
+        self._recording = by_carrier or bool(resume and resume.recording)
         self._attempts = 0
 
     @property

@@ -104,6 +104,11 @@ def _build_table(parts: Conductor, fire: Handler) -> dict[Phase, dict[type[ev.Ev
         ev.ToolCalled: parts.on_tool_called,
         ev.ResponseEnded: parts.on_response_ended,
         ev.ModelErrored: parts.on_error,
+        ev.PlayoutStarted: parts.on_playout_started,
+        ev.PlayoutStopped: parts.on_playout_stopped,
+        ev.PlayoutCleared: parts.on_playout_cleared,
+        ev.ItemTruncated: parts.on_item_truncated,
+        ev.ConversationTail: parts.on_tail,
     }
     carrier: dict[type[ev.Event], Handler] = {
         ev.MarkReturned: parts.on_mark,
@@ -125,6 +130,7 @@ def _build_table(parts: Conductor, fire: Handler) -> dict[Phase, dict[type[ev.Ev
         ev.ToolFinished: parts.tools.finished,
         ev.RecordingStarted: parts.on_recording_started,
         ev.RecordingFailed: parts.on_recording_failed,
+        ev.ReferAnswered: parts.leaving.referred,
     }
     closing: dict[type[ev.Event], Handler] = {
         ev.CallerHungUp: parts.on_closed,
@@ -166,5 +172,6 @@ def _build_timers(parts: Conductor) -> dict[str, Callable[[], None]]:
         "reconnect": parts.recovery.overdue,
         "renew": parts.recovery.renew_due,
         "move": parts.recovery.move_now,
+        "refer": parts.leaving.refer_overdue,
         "close": parts.ending.close,
     }

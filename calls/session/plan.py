@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from agents.spec import AgentSpec
+from calls.session.capabilities import Arrangement
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     linger_ms: int = (
         0  # after a hang-up: wait so long for the last transcript and bill; the driver goes on until Finish
     )
+    refer_ms: int = 20_000  # a REFER is relayed, the person rings, and the carrier's list is asked until then
+    trunk_wrap_up_ms: int = 50 * 60_000  # product 5.0: on a trunk nothing can follow the model's 60 minutes
+    trunk_cap_ms: int = 56 * 60_000
     reconnect_ms: int = 5_000  # openai-realtime.md §6.2 budgets 2 s; the driver's own limit is below this
 
 
@@ -57,6 +61,7 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
     recording: bool = False  # the carrier's recording already runs
     disclosed: bool = False
     elapsed_ms: int = 0  # call time used before this session
+    attached: bool = False  # the model session lived on (SIP): only its control socket is new
 
 
 class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,4 +71,5 @@ class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentSpec]
     limits: Limits = Limits()
     resume: Resume | None = None
+    arrangement: Arrangement = Arrangement.STREAMS  # decides what the line can do (capabilities)
     generation: int = 1  # fencing token of the lease; part of every mark, so marks of an older session are foreign

@@ -5,17 +5,19 @@ from __future__ import annotations
 from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.builtins import Builtins
+from calls.session.capabilities import Arrangement
 from calls.session.context import Context
 from calls.session.greeting import Greeting
 from calls.session.guardrails import Guardrails
 from calls.session.history import replay
 from calls.session.leaving import Exit, Leaving
 from calls.session.plan import Resume
-from calls.session.responses import Sequencer
+from calls.session.responses import Sequencer, Want
 from calls.session.tools import Tools
 from calls.session.voice import Voice
 from calls.session.watchdog import Watchdog
 from calls.vocabulary import Cause, EventKind, Fault
+from calls.vocabulary import gettext_noop as _
 
 APOLOGY = (
     "In the language of the conversation, apologise in one short sentence for the interruption on the line, then go on exactly where "
@@ -23,6 +25,12 @@ APOLOGY = (
 )
 PERMANENT: dict[str, Cause] = {cause.value: cause for cause in (Cause.MODEL_REFUSED, Cause.MODEL_QUOTA)}
 REDIAL_MS = 500.0  # before a second attempt: 1012 and 1013 ask for a delay (§6.2)
+RENEW_ANYWAY_MS = 3 * 60_000.0  # a call that never falls silent is renewed before the vendor ends it
+MOMENT = _("One moment please.")  # said by the carrier, translated where the document is made
+RESTORED = (
+    "Your control connection was interrupted for a moment. If a tool call of yours was never answered, make it again; "
+    "otherwise go on."
+)
 RENEW_AGAIN_MS = 60_000.0  # a renewal that failed is tried again; five minutes are left for it
 
 
@@ -62,6 +70,9 @@ class Recovery:
     def ready(self, event: ev.ModelReady) -> None:
         """A model session is configured: the first one, one in place of a lost one, or a planned fresh one."""
         ctx = self.ctx
+        if event.attached:
+            self._attached(event)
+            return
         if ctx.model_ready:
             if not self._renewing:
                 ctx.note_peer("model", "ready twice")
@@ -83,7 +94,37 @@ class Recovery:
         if self._owed and self.greeting.given:
             self.sequencer.want(APOLOGY, purpose="apology")
         self._owed = False
-        ctx.set_timer("renew", at_ms=ctx.now + max(0.0, ctx.limits.renew_after_ms - event.age_ms))
+        self._watch_age(event)
+
+    def _watch_age(self, event: ev.ModelReady) -> None:
+        if self.ctx.arrangement is not Arrangement.SIP_TRUNK:  # there the call ends with the session
+            left_ms = max(0.0, self.ctx.limits.renew_after_ms - event.age_ms)
+            self.ctx.set_timer("renew", at_ms=self.ctx.now + left_ms)
+
+    def _attached(self, event: ev.ModelReady) -> None:
+        """Control of a session that went on without us (SIP): nothing is replayed, and what waited for us is done now."""
+        ctx = self.ctx
+        if ctx.model_ready:
+            ctx.note_peer("model", "attached twice")
+            return
+        ctx.cancel_timer("reconnect")
+        ctx.cancel_timer("redial")
+        ctx.model_ready = True
+        ctx.model = event.model or ctx.model
+        ctx.connected = ctx.spec
+        ctx.record(EventKind.MODEL_READY, session_id=event.session_id, model=event.model, attached=True)
+        # Its place in the conversation tells the driver what stands last there: a call that nobody heard, maybe.
+        ctx.emit(do.AddMessage(event_id=ctx.next_id(), role="system", text=RESTORED))
+        if not self._sessions and ctx.plan.resume:
+            ctx.record(EventKind.RECOVERY, cause=ctx.plan.resume.cause, attempt=ctx.plan.resume.attempt)
+            self.tools.resume()
+        self._sessions += 1
+        self.builtins.hand_off_again()
+        self.tools.resend()
+        if self._owed:
+            self.watchdog.owe()
+        self._owed = False
+        self._watch_age(event)
 
     def _resume(self, resume: Resume) -> None:
         self.ctx.record(EventKind.RECOVERY, cause=resume.cause, attempt=resume.attempt)
@@ -147,8 +188,12 @@ class Recovery:
         self._owed = self._owed or not sequencer.idle or ctx.caller_speaking or self.watchdog.armed
         ctx.model_ready = False
         ctx.cancel_timer("renew")
+        asked = sequencer.outstanding
         for response in sequencer.lost():
             self.voice.end_response(response)
+        if ctx.is_sip:
+            self._lose_control(asked)
+            return
         sequencer.wants = [want for want in sequencer.wants if want.purpose == "goodbye"]
         self.guardrails.lost()
         self.voice.forget_session()
@@ -159,9 +204,22 @@ class Recovery:
         if not self.voice.sounded:
             self.greeting.repeat()
 
+    def _lose_control(self, asked: Want | None) -> None:
+        """Only our socket is gone: the session talks on. What was asked for last may not have arrived."""
+        if asked is not None:
+            self.sequencer.wants.insert(0, asked)
+        self.guardrails.lost()
+        self.watchdog.rest()
+        self.ctx.caller_speaking = False
+
     # --- at a silence ----------------------------------------------------------------------------------------------
 
     def renew_due(self) -> None:
+        if self.ctx.is_sip and self._renew_due:
+            self._renew_by_carrier()  # it never fell silent
+            return
+        if self.ctx.is_sip:
+            self.ctx.set_timer("renew", at_ms=self.ctx.now + RENEW_ANYWAY_MS)
         self._renew_due = True
         self.ctx.unsettled = True
 
@@ -177,8 +235,17 @@ class Recovery:
         if self.moving:
             self.move_now()
         elif self._renew_due and not self._renewing:
+            if self.ctx.is_sip:
+                self._renew_by_carrier()
+                return
             self._renewing = True
             self.open_session()
+
+    def _renew_by_carrier(self) -> None:
+        """The carrier asks our action address, which sends the caller to a fresh session (product 5.0)."""
+        self._renewing = True
+        self.leaving.request(Exit("resume", cause=Cause.SESSION_LIMIT, fault=Fault.NONE, goodbye=MOMENT))
+        self.leaving.overdue()
 
     def move_now(self) -> None:
         if not self.ctx.stream_up:

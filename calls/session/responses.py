@@ -40,6 +40,8 @@ class Response:
     cut: bool = False  # what still arrives of it is dropped
     cancel_sent: bool = False
     audio_bytes: int = 0
+    over: bool = False  # `response.done` came
+    billed: bool = False  # its usage was estimated when the control socket was lost; its end must not be billed again
     tool_calls: int = 0
     items: list[str] = field(default_factory=list)
     sounding: set[str] = field(default_factory=set)  # items that have audio
@@ -136,11 +138,21 @@ class Sequencer:
             response.cut = True
         return response
 
+    def adopt(self, response_id: str) -> Response:
+        """A response that began, or went on, while no control socket was attached (SIP)."""
+        response = self.responses.get(response_id)
+        if response is None:
+            response = self.responses[response_id] = Response(response_id)
+        if self.active is None and not response.over:
+            response.active, self.active = True, response
+            self.expected = False
+        return response
+
     def ended(self, response_id: str) -> Response | None:
         response = self.responses.get(response_id)
         if response is None or not response.active:
             return None
-        response.active = False
+        response.active, response.over = False, True
         if self.active is response:
             self.active = None
         self.ctx.unsettled = True
@@ -195,7 +207,7 @@ class Sequencer:
         """The model session is gone: returns the responses whose end, and whose bill, will never be told."""
         open_responses = [response for response in self.responses.values() if response.active]
         for response in open_responses:
-            response.active = False
+            response.active, response.billed = False, True
             self.ctx.record_usage(
                 "response",
                 response.response_id,

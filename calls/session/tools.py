@@ -14,6 +14,7 @@ from typing import Any
 from agents.spec import ToolPolicy, ToolSpec
 from calls.session import commands as do
 from calls.session import events as ev
+from calls.session.capabilities import Ability
 from calls.session.context import Context, say_exactly
 from calls.session.responses import Response, Sequencer
 from calls.session.watchdog import Watchdog
@@ -41,6 +42,7 @@ class ToolRun:
     revision: int = 0
     output: str = ""
     answered: bool = False
+    sent: bool = False  # the answer left for the model
     foreign: bool = False  # the call is not an item of the present model session
     wants_response: bool = True
     spoken_of: bool = False  # its response was asked for, or none is wanted
@@ -170,7 +172,31 @@ class Tools:
             self._send(run)
         self.ctx.unsettled = True
 
+    def resend(self) -> None:
+        """A control socket is back: the answers that came meanwhile leave now (SIP, product 5.2.5)."""
+        for run in self.runs.values():
+            if run.answered and not run.sent:
+                self._send(run)
+        self.ctx.unsettled = True
+
+    def called_unheard(self, tail: ev.ConversationTail) -> None:
+        """A call that the model made while nobody was attached. One of ours that was answered, but not told, is told."""
+        if tail.call_id in self.runs:
+            return
+        resume = self.ctx.plan.resume
+        known = [item for item in (resume.history if resume else ()) if item.call_id == tail.call_id]
+        if not known:
+            called = ev.ToolCalled("", tail.item_id, tail.call_id, tail.name, tail.arguments)
+            self.called(called, Response(response_id=""))
+            return
+        run = self._open(ev.ToolCalled("", tail.item_id, tail.call_id, tail.name, tail.arguments))
+        run.answered, run.output = True, known[0].output
+        self._next -= 1  # it has its record
+        self._send(run)
+        self.ctx.unsettled = True
+
     def _send(self, run: ToolRun) -> None:
+        run.sent = True
         event_id = self.ctx.next_id()
         if run.foreign:
             self.ctx.emit(
@@ -184,7 +210,7 @@ class Tools:
     def response_ended(self, response: Response) -> None:
         """A response that called a slow tool without a word gets the tool's filler line."""
         filler = self._fillers.pop(response.response_id, "")
-        if filler and not response.audio_bytes and not response.cut and self.running:
+        if filler and self.ctx.may(Ability.FILLER) and not response.audio_bytes and not response.cut and self.running:
             self.sequencer.want(say_exactly(filler), purpose="filler", tools_allowed=False)
 
     def settle(self) -> None:
@@ -209,7 +235,9 @@ class Tools:
     def resume(self) -> None:
         """Calls of an earlier session with unknown outcome: run again if idempotent, else the model is told (product 7.1)."""
         resume = self.ctx.plan.resume
-        for item in resume.open_tools if resume else ():
+        if resume is None:
+            return
+        for item in resume.open_tools:
             tool = self.ctx.spec.tool(item.name)
             run = ToolRun(
                 item.call_id,
@@ -219,7 +247,7 @@ class Tools:
                 self._next,
                 self.ctx.call_ms,
                 self.ctx.next_place(),
-                foreign=True,
+                foreign=not resume.attached,
             )
             if item.sequence is None:
                 self._next += 1
@@ -230,7 +258,12 @@ class Tools:
                 self._record(run)
                 self._run(run, tool)
             else:
-                self.answer(run, json.dumps({"error": OUTCOME_UNKNOWN}), status=ToolStatus.UNKNOWN, respond=False)
+                self.answer(
+                    run,
+                    json.dumps({"error": OUTCOME_UNKNOWN}),
+                    status=ToolStatus.UNKNOWN,
+                    respond=resume.attached,  # else the apology speaks of it
+                )
 
     def close(self) -> None:
         """The call is over for this session: nobody knows how the running ones end."""

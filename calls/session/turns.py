@@ -173,6 +173,30 @@ class Turns:
             turn.ended_ms = self.ctx.call_ms
         self._touch(turn, now=True)
 
+    def agent_measured(self, item_ids: list[str], *, spoken_ms: int) -> None:
+        """How long the items of one response really are, shared by their words."""
+        known = [turn for item_id in item_ids if (turn := self.find(item_id)) and turn.words]
+        total = sum(words.generated_ms for turn in known for words in turn.words.values())
+        for turn in known:
+            for words in turn.words.values():
+                if total:
+                    share = spoken_ms * words.generated_ms // total
+                    words.heard_ms = share if words.heard_ms >= words.generated_ms > 0 else min(words.heard_ms, share)
+                    words.generated_ms = share
+            self._touch(turn)
+
+    def agent_truncated(self, item_id: str, content_index: int, heard_ms: int) -> None:
+        """The server's own word on how much of an item the caller heard."""
+        turn = self.find(item_id)
+        if turn is None or turn.role is not TurnRole.AGENT or content_index not in turn.words:
+            return
+        words = turn.words[content_index]
+        words.generated_ms = max(words.generated_ms, heard_ms)
+        words.heard_ms, words.open = heard_ms, False
+        turn.status = TurnStatus.INTERRUPTED if turn.heard_ms else TurnStatus.UNHEARD
+        turn.ended_ms = turn.ended_ms or self.ctx.call_ms
+        self._touch(turn, now=True)
+
     def agent_silent(self, item_id: str) -> None:
         """The item's response is over and it never had any audio."""
         turn = self.find(item_id)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from calls.session import commands as do
 from calls.session import events as ev
 from calls.session.context import Context
+from calls.session.events import MULAW_BYTES_PER_MS
 from calls.session.playback import Part, Playback
+from calls.session.remote_playback import RemotePlayback, estimate_ms
 from calls.session.responses import Response, Sequencer
 from calls.session.turns import Turns
 
@@ -81,7 +83,53 @@ class Voice:
         self.turns.agent_wrote(
             event.item_id, event.content_index, event.text, response_id=event.response_id, final=event.final
         )
+        if self.ctx.is_sip and not event.final:
+            self._sound_remotely(event, response)
         return response
+
+    def _sound_remotely(self, event: ev.AgentText, response: Response) -> None:
+        """Words of a response that the model itself plays: their sound is taken to be as long as they take to say."""
+        size = estimate_ms(event.text) * MULAW_BYTES_PER_MS
+        part = self.playback.receive(
+            response_id=event.response_id, item_id=event.item_id, content_index=event.content_index, size=size
+        )
+        if part is None:
+            return
+        response.audio_bytes += size
+        response.sounding.add(event.item_id)
+        self.sounded = True
+        if event.item_id not in response.items:
+            response.items.append(event.item_id)
+        self.turns.agent_sounded(part)
+
+    def measure(self, response: Response, *, spoken_ms: int) -> None:
+        """The bill says how long the response is; what was estimated from its words is put right."""
+        if not isinstance(self.playback, RemotePlayback) or spoken_ms <= 0:
+            return
+        self.playback.measure(response.response_id, spoken_ms=spoken_ms)
+        self.turns.agent_measured(response.items, spoken_ms=spoken_ms)
+
+    def playout_started(self, response_id: str) -> None:
+        if isinstance(self.playback, RemotePlayback) and self._response(response_id):
+            self.playback.started(response_id)
+
+    def playout_stopped(self, response_id: str) -> None:
+        if isinstance(self.playback, RemotePlayback) and self._response(response_id):
+            for part in self.playback.stopped(response_id):
+                self._heard(part)
+            self.heard_responses.append(response_id)
+            self.ctx.unsettled = True
+
+    def playout_cleared(self, response_id: str) -> None:
+        """Cut by the server; when it did so because the caller spoke, the cut was made already."""
+        response = self._response(response_id)
+        if not isinstance(self.playback, RemotePlayback) or response is None:
+            return
+        for part in self.playback.cleared(response_id):
+            response.cut = response.cut or part.cut
+            self.turns.agent_heard(part)
+            self.playback.forget(part)
+        self.ctx.unsettled = True
 
     def mark(self, name: str) -> None:
         for part in self.playback.mark(name):
@@ -106,7 +154,7 @@ class Voice:
         for item_id in response.items:
             if item_id not in response.sounding:
                 self.turns.agent_silent(item_id)
-                if response.cut:  # truncating what has no audio is an error (§4.5)
+                if response.cut and not self.ctx.is_sip:  # truncating what has no audio is an error (§4.5)
                     self._delete(item_id)
 
     def cut(self, *, cancel: bool) -> list[Part]:
@@ -114,6 +162,8 @@ class Voice:
         speaking = self.playback.interruptible
         parts = self.playback.cut() if speaking else []
         self.sequencer.interrupt(cancel=cancel)
+        if speaking and cancel and self.ctx.is_sip:
+            self.ctx.emit(do.ClearPlayback())  # after the cancel (openai-realtime.md §4.1)
         heard_items = {part.item_id for part in parts if part.heard} | self._heard_before(parts)
         deleted: set[str] = set()
         for part in parts:
@@ -169,6 +219,8 @@ class Voice:
 
     def _response(self, response_id: str) -> Response | None:
         response = self.sequencer.responses.get(response_id)
+        if self.ctx.is_sip and response_id not in self.sequencer.jobs and (response is None or response.billed):
+            return self.sequencer.adopt(response_id)
         if response is None and response_id not in self.sequencer.jobs:
             self.ctx.note_peer("model", "unknown response", response_id=response_id)
         return response

@@ -22,6 +22,7 @@ NOT_TENANT_OWNED = {
     "calls.Rate": "part of a rate card",
     "calls.Process": "a process serves all tenants",
     "calls.OperatorEvent": "what belongs to no tenant",
+    "calls.SipInvitation": "belongs to nobody until its identity is proven",
 }
 
 

@@ -53,6 +53,12 @@ EVERY_EVENT: tuple[ev.Event, ...] = (
     ev.RecordingFailed(detail="no"),
     ev.EndRequested(reason="supervisor_ended"),
     ev.MoveRequested(),
+    ev.PlayoutStarted(response_id="r1"),
+    ev.PlayoutStopped(response_id="r1"),
+    ev.PlayoutCleared(response_id="r1"),
+    ev.ItemTruncated(item_id="i1", content_index=0, audio_end_ms=100),
+    ev.ConversationTail(item_id="i1"),
+    ev.ReferAnswered(ok=True),
     ev.NoteAdded(text="Offer a discount."),
 )
 NAMES = [type(event).__name__ for event in EVERY_EVENT]
@@ -88,7 +94,7 @@ def test_every_event_is_listed() -> None:
 @pytest.mark.parametrize("event", EVERY_EVENT, ids=NAMES)
 def test_before_the_stream_only_a_bug_raises(event: ev.Event) -> None:
     session = CallSession(CallPlan(agent=AGENT.name, agents={AGENT.name: AGENT}))
-    ours = (ev.LocalAudioReady, ev.ToolFinished, ev.RecordingStarted, ev.RecordingFailed)
+    ours = (ev.LocalAudioReady, ev.ToolFinished, ev.RecordingStarted, ev.RecordingFailed, ev.ReferAnswered)
     if isinstance(event, ours):
         with pytest.raises(IllegalEvent, match=f"{type(event).__name__} is not allowed in phase waiting"):
             session.handle(event, 0)
