@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
+from allauth.account.adapter import get_adapter
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 
 from tenants.audit import Actor, acting
-from tenants.models import AuditEntry, Membership, Tenant
+from tenants.models import AuditEntry, Membership, Tenant, User
 from tenants.permissions import rights_of
 from tenants.scope import tenant_scope
 
@@ -54,14 +55,19 @@ class TenantMiddleware:
         return response
 
 
-def actor_of(request: HttpRequest) -> Actor:
-    """The person behind a request, for the audit log."""
-    user = request.user
+def actor_of(request: HttpRequest, user: User | None = None) -> Actor:
+    """The person behind a request, for the audit log (`user`: who is just signing up). Staff behind a member's eyes stay staff."""
+    person = user or request.user
+    kind, name, key = AuditEntry.ActorKind.PERSON, str(person), person.pk
+    impersonators = request.session.get("hijack_history", []) if hasattr(request, "session") else []
+    if impersonators:
+        staff = User.objects.get(pk=impersonators[0])
+        kind, name, key = AuditEntry.ActorKind.STAFF, f"{staff} as {person}", staff.pk
     return Actor(
-        kind=AuditEntry.ActorKind.PERSON,
-        name=str(user),
-        id=user.pk,
-        address=request.META.get("REMOTE_ADDR") or None,
+        kind=kind,
+        name=name,
+        id=key,
+        address=get_adapter(request).get_client_ip(request) or None,
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
 

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.contrib.messages import constants as message_levels
 from django.core.exceptions import ImproperlyConfigured
 
 from config.engines import urls as engine_urls
+from config.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.FileAwareEnv()  # X_FILE beside X: secrets may come from files
@@ -56,6 +56,7 @@ ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[]) or [
 
 PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
 MEDIA_BASE_URL = env.str("MEDIA_BASE_URL", default="").rstrip("/") or PUBLIC_BASE_URL
+DASHBOARD_BASE_URL = env.str("DASHBOARD_BASE_URL", default="").rstrip("/") or PUBLIC_BASE_URL
 _public = urlsplit(PUBLIC_BASE_URL)
 _is_https = _public.scheme == "https"
 
@@ -63,11 +64,14 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[]) or sorted(
     {
         urlsplit(PUBLIC_BASE_URL).hostname or "localhost",
         urlsplit(MEDIA_BASE_URL).hostname or "localhost",
+        urlsplit(DASHBOARD_BASE_URL).hostname or "localhost",
         "localhost",
         "127.0.0.1",
     }
 )
-CSRF_TRUSTED_ORIGINS: list[str] = [f"{_public.scheme}://{_public.netloc}"]
+CSRF_TRUSTED_ORIGINS: list[str] = sorted(
+    {f"{url.scheme}://{url.netloc}" for url in (_public, urlsplit(DASHBOARD_BASE_URL))}
+)
 
 INSTALLED_APPS = [
     "daphne",  # before staticfiles: its runserver speaks ASGI
@@ -85,6 +89,10 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.humanize",
     "django.forms",  # TemplatesSetting finds Django's own widgets only with it
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "channels",
     "csp",
     "django_htmx",
@@ -105,6 +113,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "tenants.middleware.TenantMiddleware",
 ]
 
@@ -112,9 +122,9 @@ ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 APPEND_SLASH = False  # a redirect would break the carrier's signed POSTs (twilio.md §3.4)
 AUTH_USER_MODEL = "tenants.User"
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [
@@ -151,6 +161,14 @@ _database["OPTIONS"].setdefault("connect_timeout", 3)
 DATABASES = {"default": _database}
 
 REDIS_URL = engine_urls.redis_url(env, BASE_DIR)
+# Counts log-in attempts for all processes together (django-allauth's rate limits).
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": env.str("CACHE_PREFIX", default="switchboard"),
+    }
+}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -190,6 +208,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0, "options": {"expires": 5}},
     # A caller whose process died waits for this (product 7.1). What no worker took in time is void: the next one looks again.
     "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
+    "send-letters": {"task": "tenants.tasks.send_letters", "schedule": 10.0, "options": {"expires": 10}},
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
@@ -264,7 +283,8 @@ SECURE_REDIRECT_EXEMPT = [
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if _is_https else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
-if env.bool("BEHIND_TLS_PROXY", default=_is_https):
+_is_behind_proxy = env.bool("BEHIND_TLS_PROXY", default=_is_https)
+if _is_behind_proxy:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
@@ -295,47 +315,61 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# --- Accounts: django-allauth (docs/security.md) -----------------------------------------------------------------------
+
+SIGN_UP = env.str("SIGN_UP", default="approval")
+if SIGN_UP not in ("off", "approval", "open"):
+    raise ImproperlyConfigured("SIGN_UP must be off, approval or open (.env.example says what they mean)")
+TRIAL_DAYS = env.int("TRIAL_DAYS", default=14)
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
+
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "dashboard.accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_CONFIRMATION_EXPIRE_DAYS = 1
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # only in the browser that signed up; elsewhere the password is asked
+ACCOUNT_CHANGE_EMAIL = True  # one address a person; the old one stays until the new one is confirmed
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True  # of all other sessions
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if _is_https else "http"
+ACCOUNT_FORMS = {
+    "login": "dashboard.accounts.forms.LoginForm",
+    "signup": "dashboard.accounts.forms.SignUpForm",
+}
+ACCOUNT_RATE_LIMITS = {  # by address of the client and by account; what is not named keeps allauth's own limit
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/300s/key",
+    "signup": "10/m/ip,60/d/ip",
+    "reset_password": "10/m/ip,5/h/key",
+    "reset_password_from_key": "10/m/ip",
+    "confirm_email": "1/60s/key",
+}
+# X-Forwarded-For is believed only behind our own proxy, and only its last entry.
+ALLAUTH_TRUSTED_PROXY_COUNT = int(_is_behind_proxy)
+MFA_ADAPTER = "dashboard.accounts.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Switchboard"
+USERSESSIONS_TRACK_ACTIVITY = True
+SESSION_COOKIE_AGE = 60 * 60 * 24 * env.int("SESSION_DAYS", default=14)
+
+# --- Mail ----------------------------------------------------------------------------------------------------------------
+
+EMAIL_URL = env.str("EMAIL_URL", default="")  # empty: nothing is sent, and the screens say so
+if EMAIL_URL:
+    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT_S", default=10)
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"Switchboard <no-reply@{_public.hostname or 'localhost'}>"
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
 # --- Logs: one JSON object a line, tenant and call ids bound where they are known ---------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", default="json")
-_shared_processors: list[Any] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
-]
-structlog.configure(
-    processors=[
-        structlog.stdlib.filter_by_level,
-        *_shared_processors,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    cache_logger_on_first_use=True,
-)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "lines": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer()
-            if LOG_FORMAT == "json"
-            else structlog.dev.ConsoleRenderer(colors=False),
-            "foreign_pre_chain": _shared_processors,
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "daphne": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
-        "httpx2": {"level": "WARNING"},
-        "httpcore": {"level": "WARNING"},
-        "picows": {"level": "WARNING"},
-        "uvicorn.access": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_settings(level=LOG_LEVEL, form=LOG_FORMAT)

@@ -1,4 +1,4 @@
-"""What people type into the screens: the log-in form and the filters of the calls list; checks and converts, never queries rows itself."""
+"""What people type into the screens: the filters of the calls list; checks and converts, never queries rows itself."""
 
 from __future__ import annotations
 
@@ -8,25 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
 from calls.readouts.listing import CallFilter
 from calls.vocabulary import Flag, Outcome, Term
 from tenants.models import Number
-
-
-class LoginForm(AuthenticationForm):
-    """E-mail and password, in Tabler's classes."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"].label = _("E-mail address")
-        self.fields["username"].widget = forms.EmailInput(
-            attrs={"autocomplete": "username", "autofocus": True, "class": "form-control"}
-        )
-        self.fields["password"].widget.attrs["class"] = "form-control"
 
 
 class CallFilterForm(forms.Form):

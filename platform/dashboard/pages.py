@@ -1,28 +1,18 @@
-"""The way in: log in, log out, choose a tenant, land on the calls list."""
+"""After the log-in: choose a tenant, land on the first screen that the member may see."""
 
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from dashboard.doors import tenant_screen
-from dashboard.forms import LoginForm
 from dashboard.navigation import landing_for
 from tenants.middleware import TenantRequest
 from tenants.models import Membership, User
 from tenants.permissions import Permission
-
-
-class Login(LoginView):
-    """Django's own log-in with our form; whoever is logged in goes on."""
-
-    template_name = "accounts/login.html"
-    authentication_form = LoginForm
-    redirect_authenticated_user = True
 
 
 @require_safe

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
 from dashboard import call_page, calls_list, pages, recordings
+from dashboard.accounts import invited
+from dashboard.accounts.urls import urlpatterns as account_patterns
 
 urlpatterns: list[URLPattern] = [
     path("", pages.home, name="home"),
-    path("login/", pages.Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    *account_patterns,
+    path("invitations/<str:token>/", invited.invitation, name="invitation"),
     path("o/", pages.tenants, name="tenants"),
     path("o/<slug:slug>/", pages.tenant_home, name="tenant-home"),
     path("o/<slug:slug>/calls/", calls_list.calls, name="calls"),

@@ -64,20 +64,27 @@ class Tenant(models.Model):
     """A business. Everything else hangs from it."""
 
     class State(models.TextChoices):
+        PENDING = "pending", _("Waiting for approval")
         ACTIVE = "active", _("Active")
         SUSPENDED = "suspended", _("Suspended")
+        DECLINED = "declined", _("Declined")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=200)
     timezone = models.CharField(max_length=64, default="UTC", validators=[check_timezone])
     state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
+    # None: the operator's own business, made by `manage.py provision`; nothing limits it.
+    plan = models.ForeignKey("tenants.Plan", on_delete=models.PROTECT, null=True, blank=True, related_name="tenants")
+    trial_ends_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="tenants")
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=["active", "suspended"]), name="tenant_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["pending", "active", "suspended", "declined"]), name="tenant_state_known"
+            ),
         ]
 
     def __str__(self) -> str:

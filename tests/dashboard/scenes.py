@@ -29,6 +29,7 @@ from calls.models import (
 from calls.vocabulary import CallState, EndReason, Fault, Flag, Outcome
 from tenants.models import Membership, Tenant, User
 from tenants.scope import tenant_scope
+from tenants.services import confirm_address
 from tests.factories import make_call, make_sid
 
 PASSWORD = "a-long-enough-phrase"
@@ -37,6 +38,7 @@ PASSWORD = "a-long-enough-phrase"
 def make_member(tenant: Tenant | None, email: str, *, role: str = "owner") -> User:
     """Somebody who can log in; without a tenant a stranger."""
     user = User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD)
+    confirm_address(user)
     if tenant is not None:
         Membership.objects.create(tenant=tenant, user=user, role=role)
     return user

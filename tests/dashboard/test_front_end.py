@@ -77,6 +77,6 @@ def test_error_page_needs_nothing_that_may_be_broken() -> None:
 @pytest.mark.django_db
 def test_refused_form_is_explained(cast: object) -> None:
     client = Client(enforce_csrf_checks=True)
-    response = client.post("/login/", {"username": "alice@example.com", "password": "x"})
+    response = client.post("/login/", {"login": "alice@example.com", "password": "x"})
     assert response.status_code == 403
     assert "send it once more" in response.content.decode()

@@ -14,20 +14,20 @@ def test_login_leads_to_the_calls_that_were_asked_for(client: Client, cast: Cast
     asked = client.get("/o/acme/calls/")
     assert asked.status_code == 302
     response = client.post(
-        asked["Location"], {"username": "Alice@example.com", "password": PASSWORD, "next": "/o/acme/calls/"}
+        asked["Location"], {"login": "Alice@example.com", "password": PASSWORD, "next": "/o/acme/calls/"}
     )
     assert (response.status_code, response["Location"]) == (302, "/o/acme/calls/")
 
 
 def test_wrong_password_is_explained_and_nobody_is_logged_in(client: Client, cast: Cast) -> None:
-    response = client.post("/login/", {"username": "alice@example.com", "password": "wrong"})
+    response = client.post("/login/", {"login": "alice@example.com", "password": "wrong"})
     assert response.status_code == 200
     assert 'role="alert"' in response.content.decode()
     assert client.get("/").status_code == 302
 
 
 def test_next_never_leads_to_another_site(client: Client, cast: Cast) -> None:
-    fields = {"username": "alice@example.com", "password": PASSWORD, "next": "https://evil.example/"}
+    fields = {"login": "alice@example.com", "password": PASSWORD, "next": "https://evil.example/"}
     assert client.post("/login/", fields)["Location"] == "/"
 
 
@@ -51,7 +51,8 @@ def test_member_of_nothing_is_told_what_to_do(client: Client, cast: Cast) -> Non
 
 
 def test_logout_ends_the_session_and_needs_a_post(alice: Client) -> None:
-    assert alice.get("/logout/").status_code == 405
+    assert "This ends your session" in alice.get("/logout/").content.decode()
+    assert alice.get("/o/acme/calls/").status_code == 200
     assert alice.post("/logout/")["Location"] == "/login/"
     assert alice.get("/o/acme/calls/").status_code == 302
 

@@ -22,6 +22,7 @@ EXCEPTIONS = {
     ("platform/config/doctor/outside.py", "the doctor checks the models that any tenant's published agents use"),
     ("platform/config/doctor/outside.py", "the doctor tries webhooks with any tenant's number"),
     ("platform/config/management/commands/replay.py", "an operator replays a call of any tenant"),
+    ("tenants/members.py", "an invitation's link names the invitation, and the invitation its tenant"),
     ("tenants/services.py", "a line has one owner across all tenants"),
 }
 

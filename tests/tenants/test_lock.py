@@ -18,6 +18,8 @@ NOT_TENANT_OWNED = {
     "tenants.User": "a person may belong to several tenants",
     "tenants.Tenant": "the tenant itself",
     "tenants.Membership": "read before a scope exists: it decides which scope may be entered",
+    "tenants.Plan": "the operator's offers, the same for all",
+    "tenants.OutgoingLetter": "an e-mail belongs to the person it goes to",
     "calls.RateCard": "the operator's prices, the same for all",
     "calls.Rate": "part of a rate card",
     "calls.Process": "a process serves all tenants",

@@ -30,6 +30,7 @@ class Addresses:
         return {
             "PUBLIC_BASE_URL": self.media,
             "MEDIA_BASE_URL": self.media,
+            "DASHBOARD_BASE_URL": self.web,
             "TWILIO_API_BASE_URL": self.twilio,
             "OPENAI_BASE_URL": f"{self.openai}/v1",
             "OPENAI_API_KEY": API_KEY,
