@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from calls.models import Call, Route
+from calls.models import Call, Route, TrialCall
+from calls.vocabulary import CallState, Direction
 from tenants.models import CarrierAccount
 from tenants.scope import every_tenant
 
@@ -43,6 +44,21 @@ def find_call(ref: str) -> tuple[Call, CarrierAccount] | None:
         if account is None or account.account_sid != call.account_sid:
             account = CarrierAccount.objects.filter(account_sid=call.account_sid, tenant_id=call.tenant_id).first()
     return (call, account) if account is not None else None
+
+
+def find_trial(ref: str) -> TrialCall | None:
+    """The test call in a browser's socket address, while nobody has answered it. None for anything else."""
+    try:
+        call_id = uuid.UUID(hex=ref)
+    except ValueError:
+        return None
+    with every_tenant(reason="a browser's socket names the test call, and the call its tenant"):
+        trial: TrialCall | None = (
+            TrialCall.objects.select_related("call")
+            .filter(call_id=call_id, call__direction=Direction.TEST, call__state=CallState.RINGING)
+            .first()
+        )
+    return trial
 
 
 def find_call_by_sid(carrier_sid: str) -> Call | None:

@@ -53,6 +53,7 @@ class Path(Term):
 class Direction(Term):
     INBOUND = "inbound", _("Inbound"), _("The caller rang us.")
     OUTBOUND = "outbound", _("Outbound"), _("We rang the caller.")
+    TEST = "test", _("Test"), _("A member talked to the agent in the browser; counted in costs, in no statistics.")
 
 
 class CallState(Term):

@@ -11,6 +11,7 @@ from calls.models.recording import Recording
 from calls.models.route import Route
 from calls.models.search import CallSearch
 from calls.models.sip import SipInvitation, SipTrunk
+from calls.models.trial import TrialCall
 
 __all__ = [
     "AfterStep",
@@ -38,6 +39,7 @@ __all__ = [
     "SipTrunk",
     "Tag",
     "ToolRun",
+    "TrialCall",
     "Turn",
     "UsageRecord",
 ]

@@ -13,7 +13,7 @@ from calls.models import AfterStep, Call, CallEvent, Lease, Leg, Recording
 from calls.services.after_steps import CARRIER_COST, TOTALS, add_steps, hasten_steps
 from calls.services.announce import announce_call
 from calls.services.notes import fresh_key, note_event
-from calls.vocabulary import CallState, EndReason, EventKind, Fault, LegKind, Outcome
+from calls.vocabulary import CallState, Direction, EndReason, EventKind, Fault, LegKind, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ def close_call(
             at=ended_at,
             data={"reason": str(end_reason), "fault": str(fault), "outcome": str(outcome), "carrier": carrier_status},
         )
-        add_steps(call, [TOTALS, CARRIER_COST])
+        add_steps(call, [TOTALS] if call.direction == Direction.TEST else [TOTALS, CARRIER_COST])
         waiting = Recording.objects.filter(
             call=call, state__in=[Recording.State.RUNNING, Recording.State.FETCHING]
         ).values_list("pk", flat=True)

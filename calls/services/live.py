@@ -12,7 +12,8 @@ from calls.services.announce import announce_call
 from calls.services.closing import close_call, derive_end
 from calls.services.leases import release_lease
 from calls.services.recordings import note_started
-from calls.vocabulary import CallState, EndReason, Fault
+from calls.services.trials import end_trial
+from calls.vocabulary import CallState, Direction, EndReason, Fault
 from gateways.telephony import TwilioGateway, open_account
 from tenants.models import CarrierAccount
 
@@ -28,7 +29,9 @@ def session_finished(
         call = Call.objects.select_related("tenant").select_for_update(of=("self",)).get(pk=call_id)
         if not release_lease(call_id, token=token):
             return False
-        if is_over and call.state != CallState.ENDED:
+        if call.direction == Direction.TEST:  # no carrier asks what comes next
+            end_trial(call, reason=reason, fault=fault)
+        elif is_over and call.state != CallState.ENDED:
             end_reason, blamed = derive_end(call, "completed")
             if end_reason == EndReason.CALLER_HUNG_UP and reason:
                 end_reason, blamed = EndReason.of(reason), Fault.of(fault) if fault else Fault.NONE

@@ -9,11 +9,11 @@ from django.db.models import Max
 from django.utils import timezone
 
 from agents.models import Agent, AgentVersion
-from agents.spec import AgentSpec
+from agents.spec import AgentSpec, parse_agent
 from calls.models import Call, CallEvent, Recording, ToolRun, Turn, UsageRecord
 from calls.services.orphans import estimate_heard
 from calls.session.plan import CallPlan, HistoryItem, Limits, Resume
-from calls.vocabulary import Cause, EventKind, ToolStatus, TurnRole, TurnStatus
+from calls.vocabulary import Cause, Direction, EventKind, ToolStatus, TurnRole, TurnStatus
 
 # A session that died may have numbered records that still lie in its spool (decision 4). The next one starts beyond them, so that
 # both fit when the spool is replayed: at most 250 ms of records are unwritten (product 5.4.2), far fewer than these.
@@ -30,10 +30,9 @@ class PlanError(RuntimeError):
 
 def build_plan(call: Call, *, is_resumed: bool) -> CallPlan:
     """All a session needs to serve this call. Raises PlanError without a published agent. Enter the tenant's scope first."""
-    version: AgentVersion | None = call.agent_version
-    if version is None:
+    first = _first_agent(call)
+    if first is None:
         raise PlanError(f"call {call.pk} has no agent version")
-    first = version.to_spec()
     agents = _reach_agents(first)
     return CallPlan(
         agent=first.name,
@@ -45,11 +44,20 @@ def build_plan(call: Call, *, is_resumed: bool) -> CallPlan:
 
 def speaking_agent(call: Call) -> AgentSpec | None:
     """The agent who would speak next: the one handed to last, else the first."""
-    if call.agent_version is None:
+    first = _first_agent(call)
+    if first is None:
         return None
-    first = call.agent_version.to_spec()
     name = _last_agent(call, first.name)
     return first if name == first.name else _reach_agents(first).get(name, first)
+
+
+def _first_agent(call: Call) -> AgentSpec | None:
+    """The agent the call began with: a published version, or for a test call the state that is being tried."""
+    if call.direction == Direction.TEST:
+        version_id = str(call.agent_version_id) if call.agent_version_id else ""
+        return parse_agent({**call.trial.spec, "version_id": version_id})
+    version: AgentVersion | None = call.agent_version
+    return version.to_spec() if version is not None else None
 
 
 def _reach_agents(first: AgentSpec) -> dict[str, AgentSpec]:

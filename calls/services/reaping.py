@@ -21,7 +21,8 @@ from calls.services.closing import close_call, settle_ended_call
 from calls.services.leases import DEAD_AFTER_S, is_process_dead, outdate_lease
 from calls.services.legs import end_call_as_reported
 from calls.services.live import ask_again, open_carrier
-from calls.vocabulary import CallState, EndReason, Fault, LegKind
+from calls.services.trials import reap_trial
+from calls.vocabulary import CallState, Direction, EndReason, Fault, LegKind
 from gateways.errors import GatewayError
 from tenants.scope import every_tenant, tenant_scope
 
@@ -108,6 +109,8 @@ def _has_living_process() -> bool:
 def _reap(call: Call) -> bool:
     if call.state == CallState.LIVE and not is_process_dead(call.lease.process):
         return False  # a long silence on the line is not the end of the call
+    if call.direction == Direction.TEST:
+        return reap_trial(call)
     try:
         known = open_carrier(call).fetch_call(call.carrier_sid)
     except GatewayError as error:
@@ -151,6 +154,8 @@ def _settle(call: Call) -> bool:
 def _recover(call: Call) -> bool:
     # First the token: the stream that is torn down now says `stop`, and its holder must not take that for the caller's end.
     outdate_lease(call.pk, token=call.lease.token)
+    if call.direction == Direction.TEST:
+        return reap_trial(call)
     try:
         ask_again(call)
     except GatewayError as error:  # over already (21220), or the carrier is away: the reaper will know

@@ -22,7 +22,7 @@ from calls.services.notes import note_event
 from calls.services.plan import build_plan
 from calls.services.time_limits import limit_call
 from calls.session.plan import CallPlan
-from calls.vocabulary import CallState, EventKind, LegKind
+from calls.vocabulary import CallState, Direction, EventKind, LegKind
 from tenants.models import Tenant
 from tenants.scope import every_tenant, tenant_scope
 
@@ -80,7 +80,7 @@ def claim(ticket: str, *, call_sid: str, account_sid: str, stream_sid: str) -> C
     call_id, serial = read_ticket(ticket)
     with every_tenant(reason="a media stream's ticket names its call, and the call its tenant"):
         lease = (
-            Lease.objects.select_related("call__tenant", "call__agent_version", "call__number__route")
+            Lease.objects.select_related("call__tenant", "call__agent_version", "call__number__route", "call__trial")
             .filter(call_id=call_id)
             .first()
         )
@@ -94,7 +94,8 @@ def claim(ticket: str, *, call_sid: str, account_sid: str, stream_sid: str) -> C
         plan = build_plan(call, is_resumed=call.ticket_used_serial > 0)
         with transaction.atomic():
             token = _bind(call, lease, serial=serial, stream_sid=stream_sid, process_id=process_id)
-            limit_call(call, max(agent.max_duration_s for agent in plan.agents.values()))
+            if call.direction != Direction.TEST:  # no carrier to hold it to a limit; the session's own cap stands
+                limit_call(call, max(agent.max_duration_s for agent in plan.agents.values()))
         plan = msgspec.structs.replace(plan, generation=token)
     return ClaimedCall(call.tenant, call, call_ref(call.pk), token, plan)
 

@@ -21,12 +21,13 @@ from agents.models import Secret
 from agents.tools.client import ToolClient
 from agents.tools.fence import EgressFence
 from agents.tools.runner import ToolRunner
-from calls.selectors import find_call
-from calls.services import live, tickets
+from calls.selectors import find_call, find_trial
+from calls.services import live, tickets, trials
 from calls.services.addresses import dial_url, resume_url
 from calls.services.disposition import save_disposition
 from calls.session.commands import Leave
 from calls.transports.ports import LiveCall, Redeem, Tools
+from calls.vocabulary import Direction
 from calls.wire.media_streams import Start
 from gateways.errors import GatewayError
 from gateways.signatures import check_signature
@@ -90,6 +91,11 @@ class SwitchboardHouse:
         _, account = found
         return check_signature(_socket_url(path), {}, signature, account.tokens)
 
+    async def check_page(self, ref: str, *, origin: str) -> bool:
+        """Whether a page of ours began this test call, and the socket comes from that very page's origin."""
+        trial = await self.ask(find_trial, ref)
+        return trial is not None and bool(origin) and trial.origin == origin
+
     async def admit(self, ref: str, start: Start) -> LiveCall | None:
         try:
             return await self.ask(self._claim, ref, start)
@@ -109,7 +115,8 @@ class SwitchboardHouse:
         if claimed.ref != ref:
             log.warning("ticket_of_another_path", call_ref=ref)  # genuine, only misdelivered: the ticket decides
         with tenant_scope(claimed.tenant):
-            self._carriers[call.pk] = live.open_carrier(call)
+            if call.direction != Direction.TEST:
+                self._carriers[call.pk] = live.open_carrier(call)
             names = {
                 name for agent in claimed.plan.agents.values() for tool in agent.tools for name in tool.secret_names
             }
@@ -166,6 +173,9 @@ class SwitchboardHouse:
             await self.ask(carrier.update_call, call.carrier_sid, twiml=_document(call, leave))
 
     async def start_recording(self, call: LiveCall, *, offset_ms: int) -> str:
+        if call.account_sid == trials.SELF:
+            raise GatewayError("a test call in the browser passes no carrier that could record it", permanent=True)
+
         def start() -> str:
             with tenant_scope(Tenant(pk=call.tenant_id)):
                 found = find_call(call.ref)

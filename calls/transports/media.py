@@ -39,6 +39,9 @@ class House(Protocol):
     async def check_handshake(self, ref: str, *, path: str, signature: str) -> bool:
         """Whether the carrier signed this very address with the token of the account that owns the call."""
 
+    async def check_page(self, ref: str, *, origin: str) -> bool:
+        """Whether a page of that origin began this test call and nobody has answered it yet."""
+
     async def admit(self, ref: str, start: Start) -> LiveCall | None:
         """Use up the ticket, take the lease, read the plan. None when the ticket does not hold."""
 
@@ -125,13 +128,16 @@ class MediaStreams:
         try:
             async with asyncio.timeout(ADMIT_S):
                 await process.wait_registered(ADMIT_S)  # the lease will name it
-                call = await self._house.admit(self._ref, start)
+                call = await self._admit(start)
         except TimeoutError as error:
             raise Refused("the store is away", code=CLOSE_TRY_LATER) from error
         if call is None:
             raise Refused("ticket refused")
         with structlog.contextvars.bound_contextvars(tenant_id=str(call.tenant_id), call_id=str(call.call_id)):
             await self._serve_call(process, call, start.stream_sid)
+
+    async def _admit(self, start: Start) -> LiveCall | None:
+        return await self._house.admit(self._ref, start)
 
     async def _serve_call(self, process: MediaProcess, call: LiveCall, stream_sid: str) -> None:
         bridge = Bridge(
@@ -172,3 +178,25 @@ class MediaStreams:
             if not isinstance(frame, Connected | Media):
                 log.info("early_frame", kind=type(frame).__name__, call_ref=self._ref)
         raise Refused("frames without a start")
+
+
+class BrowserStreams(MediaStreams):
+    """The same socket for a member's test call (product 11.1): a page speaks the carrier's part, so its origin stands for the signature.
+
+    Browsers send no cookie to another host, so the page's session is not asked again: the web process checked it and handed out the
+    ticket, which holds for this one call.
+    """
+
+    async def _may_enter(self) -> bool:
+        origin = dict(self._scope["headers"]).get(b"origin", b"").decode("latin-1")
+        try:
+            async with asyncio.timeout(ADMIT_S):
+                return await self._house.check_page(self._ref, origin=origin)
+        except TimeoutError:
+            log.warning("page_check_timed_out", call_ref=self._ref)
+            return False
+
+    async def _admit(self, start: Start) -> LiveCall | None:
+        if start.start.call_sid != f"TC{self._ref}":  # a ticket of a call with a carrier opens nothing here
+            return None
+        return await super()._admit(start)

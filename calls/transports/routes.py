@@ -9,7 +9,7 @@ from django.urls import URLPattern, re_path
 
 from calls.transports.carrier_writer import Send
 from calls.transports.house import current_house
-from calls.transports.media import MediaStreams, Receive
+from calls.transports.media import BrowserStreams, MediaStreams, Receive
 from calls.transports.process import current_process
 
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
@@ -32,5 +32,7 @@ def outside_media(application: Application) -> Any:
 
 # The process's name is a preference for a balancer; any process may serve any stream (product 5.1.1).
 websocket_urlpatterns: list[URLPattern] = [
+    # Before the carrier's: no process is called "browser" (processes.current_name).
+    re_path(r"^media/browser/(?P<ref>[0-9a-f]{32})/$", BrowserStreams.as_asgi(current_house)),  # type: ignore[arg-type] # likewise
     re_path(r"^media/[a-z0-9]{1,32}/(?P<ref>[0-9a-f]{32})/$", MediaStreams.as_asgi(current_house)),  # type: ignore[arg-type] # an ASGI application stands where Django expects a view
 ]
