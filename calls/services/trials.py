@@ -35,6 +35,7 @@ MAX_LIVE = 3  # test calls at once for one tenant: each occupies a model session
 MAX_STARTS = 20  # by one member in ten minutes
 STARTS_WINDOW = timedelta(minutes=10)
 MAX_DURATION_S = 900  # a forgotten tab costs a quarter of an hour at most
+_END_REASONS = frozenset(EndReason)  # a session also names causes: a lost stream is a page that was closed
 SELF = "browser"  # stands where a carrier's numbers and account would
 
 
@@ -126,7 +127,7 @@ def end_trial(call: Call, *, reason: str = "", fault: str = "") -> bool:
     if wanted == "resume":
         return close_call(call, end_reason=EndReason.REAPED, fault=Fault.US)
     end_reason, at_fault = derive_end(call, "completed")
-    if end_reason == EndReason.CALLER_HUNG_UP and reason:
+    if end_reason == EndReason.CALLER_HUNG_UP and reason in _END_REASONS:
         end_reason, at_fault = EndReason.of(reason), Fault.of(fault) if fault else Fault.NONE
     return close_call(call, end_reason=end_reason, fault=at_fault)
 
