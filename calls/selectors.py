@@ -25,8 +25,22 @@ def find_account(account_sid: str) -> CarrierAccount | None:
     """The carrier account a request claims to come from; its token must still have signed it."""
     with every_tenant(reason="a webhook about an unknown number names only the carrier's account"):
         account: CarrierAccount | None = (
-            CarrierAccount.objects.select_related("tenant").filter(account_sid=account_sid).first()
+            CarrierAccount.objects.select_related("tenant")
+            .filter(account_sid=account_sid)
+            .exclude(account_sid="")
+            .first()
         )
+    return account
+
+
+def find_account_by_ref(ref: str) -> CarrierAccount | None:
+    """The carrier account in the address of a usage trigger."""
+    try:
+        account_id = uuid.UUID(hex=ref)
+    except ValueError:
+        return None
+    with every_tenant(reason="a usage trigger's address names the account, and the account its tenant"):
+        account: CarrierAccount | None = CarrierAccount.objects.select_related("tenant").filter(pk=account_id).first()
     return account
 
 

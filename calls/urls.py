@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern] = [
     path("twilio/voice/<str:name>/", views.voice, name="twilio-voice"),
     path("twilio/fallback/<str:name>/", views.fallback, name="twilio-fallback"),
     path("twilio/status/<str:name>/", views.number_status, name="twilio-status"),
+    path("twilio/spend/<str:name>/", views.spend, name="twilio-spend"),
     path("twilio/resume/<str:name>/", views.resume, name="twilio-resume"),
     path("twilio/stream/<str:name>/", views.stream_status, name="twilio-stream"),
     path("twilio/leg/<str:name>/", views.leg_status, name="twilio-leg"),

@@ -1,6 +1,6 @@
 """The life of a business: signed up, approved or declined, suspended, opened again. One atomic change each, audited.
 
-Nothing is bought and no subaccount is made here; whoever buys asks `tenants.plans` first.
+Nothing is bought here; whoever buys asks `tenants.plans` first. The account at the carrier follows each change (tenants.carrier).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext
 
 from tenants import audit
+from tenants.carrier import ensure_account
 from tenants.mail import queue_mail
 from tenants.models import Membership, Plan, Tenant, User
 from tenants.scope import tenant_scope
@@ -44,6 +45,7 @@ def sign_up(user: User, *, business_name: str, timezone: str) -> Tenant:
     with tenant_scope(tenant):
         audit.note("tenant.signed_up", tenant, after={"name": tenant.name, "state": tenant.state, "plan": tenant.plan})
         audit.note("member.added", membership, name=user.email, after={"role": membership.role})
+    ensure_account(tenant)  # only an active one gets an account at the carrier
     return tenant
 
 
@@ -103,6 +105,7 @@ def _move(tenant: Tenant, from_states: tuple[str, ...], to_state: str, action: s
         )
     with tenant_scope(now):
         audit.note(action, now, before={"state": tenant.state}, after={"state": now.state})
+    ensure_account(now)
     return now
 
 

@@ -111,8 +111,8 @@ def lock_for_limits(tenant: Tenant) -> Tenant:
 
 
 def count_numbers() -> int:
-    """Numbers that count against the plan, of the tenant in scope: every one that is not released."""
-    return Number.objects.exclude(state=Number.State.RELEASED).count()
+    """Numbers that count against the plan, of the tenant in scope: owned, being bought or being released."""
+    return Number.objects.filter(state__in=Number.OWNED).count()
 
 
 def has_feature(tenant: Tenant, feature: str) -> bool:

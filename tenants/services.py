@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext
 
 from tenants import audit
 from tenants.models import CarrierAccount, Membership, Number, Tenant, User
@@ -62,6 +64,9 @@ def confirm_address(user: User) -> None:
 def save_carrier_account(*, account_sid: str, auth_token: str) -> CarrierAccount:
     """Connect the tenant in scope to its carrier account. Raises ValidationError naming the field."""
     account = CarrierAccount.objects.first() or CarrierAccount()
+    if not account_sid or not auth_token:
+        raise ValidationError({"account_sid": gettext("Give the account SID and its token.")})
+    account.kind, account.state = CarrierAccount.Kind.OWN, CarrierAccount.State.ACTIVE
     account.account_sid, account.auth_token = account_sid, auth_token
     account.check_tenant()
     account.full_clean(validate_constraints=False)
@@ -72,17 +77,17 @@ def save_carrier_account(*, account_sid: str, auth_token: str) -> CarrierAccount
 @transaction.atomic
 def save_number(account: CarrierAccount, *, e164: str, carrier_sid: str = "", name: str = "") -> Number:
     """Put a number into the inventory of the tenant in scope. Raises NumberTaken, or ValidationError naming the field."""
-    number = Number.objects.filter(e164=e164, state=Number.State.ACTIVE).first() or Number(e164=e164)
+    number = Number.objects.filter(e164=e164, state__in=Number.OWNED).first() or Number(e164=e164)
     number.account, number.carrier_sid = account, carrier_sid
     number.name = name or number.name
     number.check_tenant()
     number.full_clean(validate_constraints=False)
-    if number._state.adding and _is_taken(e164):
+    if number._state.adding and is_taken(e164):
         raise NumberTaken(f"{e164} is active under another tenant: release it there first")
     number.save()
     return number
 
 
-def _is_taken(e164: str) -> bool:
+def is_taken(e164: str) -> bool:
     with every_tenant(reason="a line has one owner across all tenants"):
-        return Number.objects.filter(e164=e164, state=Number.State.ACTIVE).exists()
+        return Number.objects.filter(e164=e164, state__in=Number.OWNED).exists()

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from tenants import mail
+from tenants import carrier_work, mail
+from tenants.models import CarrierAccount, Tenant
+from tenants.scope import every_tenant, tenant_scope
+from tenants.task import TenantTask
+from tenants.work import find_due
+
+SWEEP_AT_MOST = 100
 
 
 @shared_task
 def send_letters() -> None:
     """Send the e-mails that are due."""
     mail.send_due()
+
+
+@shared_task(base=TenantTask)
+def align_account(account_id: str) -> None:
+    carrier_work.align_account(account_id)
+
+
+@shared_task
+def sweep_carrier_work() -> None:
+    """Send what is due at the carrier, or whose worker died, each in its own tenant's scope."""
+    with every_tenant(reason="the sweeper looks for due work at the carrier of all tenants"):
+        accounts = find_due(CarrierAccount, limit=SWEEP_AT_MOST)
+    tenants = Tenant.objects.in_bulk({tenant_id for _, tenant_id in accounts})
+    for account_id, tenant_id in accounts:
+        with tenant_scope(tenants[tenant_id]):
+            align_account.delay(str(account_id))

@@ -16,7 +16,7 @@ from calls.services.carrier_request import CarrierRequest
 from calls.services.resuming import resume_call
 from calls.services.rungs import Why, end_call, take_rung
 from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault, LegKind
-from tenants.models import Number, Tenant
+from tenants.models import Tenant
 
 OPENING = "w:voice"  # one per call: the call SID is unique
 
@@ -38,7 +38,7 @@ class Opened:
 def is_in_service(route: Route, request: CarrierRequest) -> bool:
     """Whether this route's number is the one that was dialled, and still ours. A `To` that is no telephone number proves nothing."""
     number = route.number
-    if number.state != Number.State.ACTIVE:
+    if not number.is_owned:
         return False
     return not request.to_number.startswith("+") or request.to_number == number.e164
 

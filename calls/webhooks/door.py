@@ -61,6 +61,17 @@ def read_form(request: HttpRequest) -> dict[str, list[str]]:
 def check_carrier(
     request: HttpRequest, form: dict[str, list[str]], account: CarrierAccount | None, *, about: str
 ) -> CarrierRequest:
+    """As `check_signature_of`, and the form as a call's request. Raises Refused."""
+    fields = check_signature_of(request, form, account, about=about)
+    try:
+        return read_request(fields, token=request.headers.get(IDEMPOTENCY_HEADER, ""))
+    except MalformedRequest as error:
+        raise Refused(400, str(error)) from None
+
+
+def check_signature_of(
+    request: HttpRequest, form: dict[str, list[str]], account: CarrierAccount | None, *, about: str
+) -> dict[str, str]:
     """Raises Refused unless one of the account's tokens signed exactly this, and the body names the same account."""
     url = f"{settings.PUBLIC_BASE_URL}{request.get_full_path()}"  # never from headers (twilio.md §1.3)
     signature = request.headers.get(HEADER, "")
@@ -72,10 +83,7 @@ def check_carrier(
     if fields.get("AccountSid") != account.account_sid:
         tell_operator("account_mismatch", about=about, path=request.path[:120])
         raise Refused(403, "account_mismatch")
-    try:
-        return read_request(fields, token=request.headers.get(IDEMPOTENCY_HEADER, ""))
-    except MalformedRequest as error:
-        raise Refused(400, str(error)) from None
+    return fields
 
 
 def guarded(

@@ -8,7 +8,7 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from calls.models import Route
-from calls.selectors import find_account, find_call_by_sid, find_route
+from calls.selectors import find_account, find_account_by_ref, find_call_by_sid, find_route
 from calls.services import addresses, opening
 from calls.services.carrier_request import CarrierRequest
 from calls.services.legs import note_call_status, note_person_status, note_stream_status
@@ -17,7 +17,17 @@ from calls.services.people import end_dial, end_voicemail
 from calls.services.recordings import note_recording
 from calls.services.resuming import resume_call
 from calls.webhooks.documents import HOLD_QUERY, MOST_HOLDS, render_answer, render_farewell, render_hold
-from calls.webhooks.door import Checked, Refused, about_call, check_carrier, guarded, read_form, twiml
+from calls.webhooks.door import (
+    Checked,
+    Refused,
+    about_call,
+    check_carrier,
+    check_signature_of,
+    guarded,
+    read_form,
+    twiml,
+)
+from tenants.carrier import hold_for_spending
 from tenants.scope import tenant_scope
 
 
@@ -83,6 +93,20 @@ def leg_status(checked: Checked) -> str:
 def recording(checked: Checked) -> str:
     note_recording(checked.call.pk, checked.request)
     return ""
+
+
+@guarded
+def spend(request: HttpRequest, account_ref: str) -> HttpResponse:
+    """A usage trigger fired: the trial has spent its cap (twilio.md §6.3)."""
+    form = read_form(request)
+    account = find_account_by_ref(account_ref)
+    check_signature_of(request, form, account, about="spend")
+    if account is None:
+        raise Refused(404, "unknown account")
+    structlog.contextvars.bind_contextvars(tenant_id=str(account.tenant_id))
+    with tenant_scope(account.tenant):
+        hold_for_spending(account, spent="".join(form.get("CurrentValue", [])[:1])[:32])
+    return twiml("")
 
 
 def _open(request: HttpRequest, public_id: str, *, is_fallback: bool) -> HttpResponse:

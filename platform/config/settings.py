@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -209,6 +210,7 @@ CELERY_BEAT_SCHEDULE = {
     # A caller whose process died waits for this (product 7.1). What no worker took in time is void: the next one looks again.
     "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
     "send-letters": {"task": "tenants.tasks.send_letters", "schedule": 10.0, "options": {"expires": 10}},
+    "sweep-carrier-work": {"task": "tenants.tasks.sweep_carrier_work", "schedule": 5.0, "options": {"expires": 5}},
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
@@ -218,6 +220,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 # The operator's own account: tenants get subaccounts of it. Empty: every tenant brings its own account.
 TWILIO_ACCOUNT_SID = env.str("TWILIO_ACCOUNT_SID", default="")
 TWILIO_AUTH_TOKEN = env.str("TWILIO_AUTH_TOKEN", default="")
+# What a trial may spend at the carrier in all, in the account's currency, and which countries it may ring beside those of its numbers.
+TRIAL_SPEND_CAP = Decimal(env.str("TRIAL_SPEND_CAP", default="10"))
+TRIAL_COUNTRIES: list[str] = env.list("TRIAL_COUNTRIES", default=["US", "CA"])
 TWILIO_API_BASE_URL = env.str("TWILIO_API_BASE_URL", default="").rstrip("/")  # empty: https://<host>.twilio.com
 TWILIO_HOSTS: dict[str, str] = env.dict("TWILIO_HOSTS", default={})
 TWILIO_TIMEOUT_S = env.float("TWILIO_TIMEOUT_S", default=10.0)  # the SDK has none of its own (twilio.md §0.3)

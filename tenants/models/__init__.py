@@ -1,7 +1,7 @@
 """The rooms' rows, gathered where Django looks for them."""
 
 from tenants.models.audit import AuditEntry
-from tenants.models.carrier import E164, CarrierAccount, Number
+from tenants.models.carrier import E164, CarrierAccount, Number, NumberOrder
 from tenants.models.invitations import Invitation
 from tenants.models.letters import OutgoingLetter
 from tenants.models.people import Membership, Tenant, User, UserManager, check_timezone
@@ -19,6 +19,7 @@ __all__ = [
     "OutgoingLetter",
     "Plan",
     "RetentionPolicy",
+    "NumberOrder",
     "Tenant",
     "User",
     "UserManager",

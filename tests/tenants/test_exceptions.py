@@ -11,6 +11,7 @@ ROOMS = ("platform", "tenants", "agents", "calls")
 EXCEPTIONS = {
     ("calls/selectors.py", "a browser's socket names the test call, and the call its tenant"),
     ("calls/selectors.py", "a call's address names the call, and the call its tenant"),
+    ("calls/selectors.py", "a usage trigger's address names the account, and the account its tenant"),
     ("calls/selectors.py", "a voice webhook's address names the number, and the number its tenant"),
     ("calls/selectors.py", "a webhook about an unknown number names only the carrier's account"),
     ("calls/services/reaping.py", "a process that died held calls of any tenant"),
@@ -24,6 +25,8 @@ EXCEPTIONS = {
     ("platform/config/doctor/outside.py", "the doctor tries webhooks with any tenant's number"),
     ("platform/config/management/commands/replay.py", "an operator replays a call of any tenant"),
     ("tenants/members.py", "an invitation's link names the invitation, and the invitation its tenant"),
+    ("tenants/carrier.py", "an account at the carrier has one owner across all tenants"),
+    ("tenants/tasks.py", "the sweeper looks for due work at the carrier of all tenants"),
     ("tenants/services.py", "a line has one owner across all tenants"),
 }
 
