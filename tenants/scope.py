@@ -9,12 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from django_scopes import get_scope, scope, scopes_disabled
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
+
+EVERY: Final = "every"
 
 
 class ScopeError(RuntimeError):
@@ -47,3 +49,12 @@ def current_tenant_id() -> uuid.UUID | None:
         raise ScopeError("no tenant in scope: enter tenant_scope(...) at the door")
     tenant_id: uuid.UUID = tenant.pk
     return tenant_id
+
+
+def visible_rows() -> uuid.UUID | Literal["every"] | None:
+    """Whose rows the database may show now: a tenant's, everybody's, or nobody's. For the second wall, which never raises."""
+    state = get_scope()
+    if not state.get("_enabled", True):
+        return EVERY
+    tenant = state.get("tenant")
+    return None if tenant is None else tenant.pk

@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection, transaction
 
 from calls.transports.records import STATEMENTS, Fact, decode_fact, encode_fact, make_params
 from calls.transports.spool import adopt_orphans, forget, read_lines
+from tenants.scope import every_tenant
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,11 @@ class Store:
         return True
 
     def _write(self, facts: list[Fact], hooks: Sequence[OnBatch]) -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with (
+            every_tenant(reason="a writer's batch holds records of several tenants, each row with its own"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
             by_table: dict[str, list[dict[str, Any]]] = {}
             for fact in facts:
                 by_table.setdefault(fact.table, []).append(make_params(fact))

@@ -14,17 +14,19 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 from config.engines.programs import find_client
+from config.postgres.base import DatabaseWrapper
+from config.postgres.roles import RolesError, grant_tables, prepare_roles
 
 FORMAT = 1
 DATABASE = "database.dump"
@@ -52,7 +54,17 @@ def save(target: Path) -> Manifest:
         raise BackupError(f"{target} exists: name another file")
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         dump = Path(folder) / DATABASE
-        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}")
+        # As the owner, for whom the wall's policies show every row; without the option pg_dump refuses to look through policies.
+        with _as_owner() as database:
+            _run(
+                database,
+                "pg_dump",
+                "--format=custom",
+                "--no-owner",
+                "--no-privileges",
+                "--enable-row-security",
+                f"--file={dump}",
+            )
         files = _stored_files()
         manifest = Manifest(FORMAT, datetime.now(tz=UTC).isoformat(), _fingerprints(), len(files))
         draft = Path(folder) / "draft.tar"
@@ -83,35 +95,51 @@ def load(source: Path) -> Manifest:
             raise BackupError(
                 "none of ENCRYPTION_KEYS opens this backup's secrets: set the keys (or SECRET_KEY) it was made with"
             )
-        _run(
-            "pg_restore",
-            "--no-owner",
-            "--no-privileges",
-            "--exit-on-error",
-            "--single-transaction",
-            "--dbname={name}",
-            str(Path(folder) / DATABASE),
-        )
+        with _as_owner() as database:
+            _run(
+                database,
+                "pg_restore",
+                "--no-owner",
+                "--no-privileges",
+                "--exit-on-error",
+                "--single-transaction",
+                "--dbname={name}",
+                str(Path(folder) / DATABASE),
+            )
+            grant_tables(database)
         stored = Path(folder) / STORAGE
         if stored.is_dir():
             shutil.copytree(stored, _storage_root(), dirs_exist_ok=True)
     return manifest
 
 
-def _run(program: str, *arguments: str) -> None:
+@contextmanager
+def _as_owner() -> Iterator[DatabaseWrapper]:
+    """With the roles that the policies in a dump name, and the owner's right to see every row. Raises BackupError."""
+    database = connections[DEFAULT_DB_ALIAS]
+    assert isinstance(database, DatabaseWrapper)  # noqa: S101 # the only engine there is
+    with database.as_owner():
+        try:
+            prepare_roles(database)
+        except RolesError as error:
+            raise BackupError(str(error)) from error
+        yield database
+
+
+def _run(database: DatabaseWrapper, program: str, *arguments: str) -> None:
     """The programs take the connection from the environment: a password on a command line is everybody's."""
-    database: Mapping[str, Any] = connection.settings_dict
+    login, name = database.owner_login, str(database.settings_dict["NAME"])
     environment = {
         **os.environ,
-        "PGHOST": str(database["HOST"] or "localhost"),
-        "PGPORT": str(database["PORT"] or 5432),
-        "PGUSER": str(database["USER"]),
-        "PGPASSWORD": str(database["PASSWORD"] or ""),
-        "PGDATABASE": str(database["NAME"]),
+        "PGHOST": str(login["HOST"] or "localhost"),
+        "PGPORT": str(login["PORT"] or 5432),
+        "PGUSER": str(login["USER"]),
+        "PGPASSWORD": str(login["PASSWORD"] or ""),
+        "PGDATABASE": name,
     }
     command = [
         str(find_client(program)),
-        *[argument.replace("{name}", str(database["NAME"])) for argument in arguments],
+        *[argument.replace("{name}", name) for argument in arguments],
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 # our own command line
     if done.returncode:

@@ -54,8 +54,14 @@ def test_secrets_come_from_the_env_file_and_stores_from_the_network(compose: dic
     for name in {"migrate", *OURS}:
         service = compose["services"][name]
         assert service["env_file"] == ".env", name
-        assert set(service["environment"]) == {"DATABASE_URL", "REDIS_URL"}, name
-        assert "${POSTGRES_PASSWORD:?" in service["environment"]["DATABASE_URL"], name
+        assert set(service["environment"]) - {"DATABASE_OWNER_URL"} == {"DATABASE_URL", "REDIS_URL"}, name
+        assert "switchboard_app:${POSTGRES_APP_PASSWORD:?" in service["environment"]["DATABASE_URL"], name
+
+
+def test_only_the_migrations_know_the_owner_of_the_tables(compose: dict[str, Any]) -> None:
+    assert "${POSTGRES_PASSWORD:?" in compose["services"]["migrate"]["environment"]["DATABASE_OWNER_URL"]
+    for name in OURS:
+        assert "DATABASE_OWNER_URL" not in compose["services"][name]["environment"], name
 
 
 def test_each_can_be_scaled_because_no_name_or_port_is_taken_once(compose: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, connections
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.template import Engine
 from pytest_django.fixtures import Settings
@@ -29,6 +30,7 @@ from config.doctor import inside, loopback, outside
 from config.doctor.result import Check, Finding, Verdict
 from config.management.commands import doctor
 from config.management.commands.run_media import make_config
+from config.postgres.roles import prepare_roles
 from emulators.openai.config import DoubleConfig, Timing
 from emulators.openai.threaded import ThreadedDouble, run_double
 from gateways.voice_model import ModelInfo
@@ -162,6 +164,7 @@ def test_a_healthy_house_gets_one_good_line_a_check_and_status_zero(
         "settings",
         "database",
         "migrations",
+        "second wall",
         "redis",
         "channel layer",
         "worker",
@@ -262,20 +265,49 @@ def test_a_number_that_points_elsewhere_is_drift_and_the_mend_holds_the_address(
 
 def test_migrations_that_wait_are_counted(transactional_db: None) -> None:
     applied = MigrationRecorder(connection)
-    applied.record_unapplied("calls", "0004_first_rate_cards")
+    (last,) = MigrationLoader(None).graph.leaf_nodes("calls")
+    applied.record_unapplied(*last)
     try:
         (finding,) = complaints(inside.check_database)
     finally:
-        applied.record_applied("calls", "0004_first_rate_cards")
+        applied.record_applied(*last)
     assert told([finding]) == [("failed", "migrations")]
     assert finding.mend == "run manage.py migrate"
+
+
+def test_the_second_wall_stands_for_the_applications_own_login() -> None:
+    (finding,) = inside.check_wall()
+    assert (finding.verdict, finding.detail.split()[0]) == (Verdict.OK, "switchboard_app")
+
+
+def test_a_login_that_could_look_over_the_wall_is_named_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = connections["default"]
+    with database.as_owner():
+        (owner,) = complaints(inside.check_wall)
+    assert owner.detail == "switchboard works as the owner of the tables"
+    for login, verdict, detail in (
+        ("postgres", Verdict.FAILED, "postgres is a superuser or goes around row-level security"),
+        ("switchboard", Verdict.WARNING, "stands, but switchboard may step back up to the owner"),
+    ):
+        database.close()
+        database.close_pool()
+        with monkeypatch.context() as only_login:  # the only one there is: it steps down when it connects
+            only_login.setitem(database.settings_dict, "USER", login)
+            only_login.setitem(database.settings_dict, "OWNER", {"USER": login, "ROLE_MAKER": "postgres"})
+            with database.as_owner():
+                prepare_roles(database)
+            (finding,) = inside.check_wall()
+            database.close()
+            database.close_pool()
+        assert (finding.verdict, finding.detail) == (verdict, detail)
+        assert "DATABASE_OWNER_URL" in finding.mend
 
 
 def test_checks_that_need_rows_say_so_when_the_tables_are_missing(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "CHECKS", {"carrier account": outside.check_carrier})
-    with connection.cursor() as cursor:
+    with connection.as_owner(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE tenants_carrieraccount RENAME TO elsewhere")
         try:
             status, lines = examine()

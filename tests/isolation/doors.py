@@ -8,6 +8,7 @@ from typing import Any
 
 from calls.models import Call, Recording
 from tenants.models import Tenant, User
+from tenants.scope import tenant_scope
 from tests.dashboard.scenes import make_member, make_told_call
 from tests.factories import make_tenant
 
@@ -54,7 +55,8 @@ class Door:
 def make_world() -> World:
     tenant = make_tenant("alices", name="Alice's Practice")
     call = make_told_call(tenant, from_number="+15550001111")
-    recording = Recording.objects.model._base_manager.get(call=call)
+    with tenant_scope(tenant):
+        recording = Recording.objects.get(call=call)
     return World(
         tenant,
         call,

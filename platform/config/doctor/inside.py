@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 import redis
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import WARNING, run_checks
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from config.celery import app
-from config.doctor.result import Finding, failed, ok
+from config.doctor.result import Finding, failed, ok, warning
+from tenants.base import TenantModel
 
 PING_SECONDS = 3.0  # an idle worker answers in milliseconds
 
@@ -52,6 +54,36 @@ def check_database() -> Iterator[Finding]:
         yield failed("migrations", f"{len(waiting)} not applied, first {waiting[0][0]}", mend="run manage.py migrate")
     else:
         yield ok("migrations", "all applied")
+
+
+def check_wall() -> Iterator[Finding]:
+    """The second wall stands: whom this process works as, and whether every tenant-owned table is behind it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolname, rolname = session_user, rolsuper OR rolbypassrls FROM pg_roles"
+            " WHERE rolname IN (session_user, current_user) ORDER BY 2"
+        )
+        *_, (login, _, is_mighty) = found = cursor.fetchall()
+        tables = sorted(model._meta.db_table for model in apps.get_models() if issubclass(model, TenantModel))
+        cursor.execute(
+            "SELECT relname, relrowsecurity AND relforcerowsecurity, pg_has_role(current_user, relowner, 'USAGE') FROM pg_class"
+            " WHERE relname = ANY(%s) AND relnamespace = current_schema()::regnamespace",
+            [tables],
+        )
+        state = {table: (is_walled, is_owner) for table, is_walled, is_owner in cursor.fetchall()}
+    mend = "set DATABASE_OWNER_URL to this login and DATABASE_URL to one of its own, then run manage.py database_roles"
+    if not state:
+        yield failed("second wall", "there are no tables", mend="run manage.py migrate")
+    elif is_mighty or any(mighty for *_, mighty in found):
+        yield failed("second wall", f"{login} is a superuser or goes around row-level security", mend=mend)
+    elif any(is_owner for _, is_owner in state.values()):
+        yield failed("second wall", f"{login} works as the owner of the tables", mend=mend)
+    elif open_tables := [table for table in tables if table in state and not state[table][0]]:
+        yield failed("second wall", f"no row-level security on {', '.join(open_tables)}", mend="run manage.py migrate")
+    elif len(found) > 1:
+        yield warning("second wall", f"stands, but {login} may step back up to the owner", mend=mend)
+    else:
+        yield ok("second wall", f"{login} sees one tenant's rows in {len(tables)} tables")
 
 
 def check_redis() -> Iterator[Finding]:

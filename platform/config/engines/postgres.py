@@ -14,7 +14,7 @@ from config.engines.accounts import Owner, find_named_owner, make_private_dir
 from config.engines.errors import EngineError
 from config.engines.places import POSTGRES_PORT, Places
 from config.engines.programs import CLEAN_ENVIRONMENT, PostgresPrograms
-from config.engines.urls import DATABASE_NAME, DATABASE_OWNER
+from config.engines.urls import DATABASE_APP, DATABASE_NAME, DATABASE_OWNER
 
 _INITDB_SECONDS = 60.0  # 0.5 s on a warm machine; a laptop's disk under load takes longer
 _PROTOCOL_3 = 196_608  # StartupMessage, protocol version 3.0
@@ -92,11 +92,13 @@ class Postgres:
             *("--no-instructions", *(("--no-sync", "--no-data-checksums") if self.is_throwaway else ())),
         ]
         self._run([str(self.programs.initdb), *options], maker=maker)
-        # The product's role is no superuser. Single-user mode, so that no server is ever open without its settings.
+        # The product's roles are no superusers. Single-user mode, so that no server is ever open without its settings.
+        # What the application's role may do is granted by `migrate` (config.postgres.roles).
         self._run(
             [str(self.programs.postgres), "--single", "-D", str(unfinished), "postgres"],
             maker=maker,
-            stdin=f"CREATE ROLE {DATABASE_OWNER} LOGIN CREATEDB\nCREATE DATABASE {DATABASE_NAME} OWNER {DATABASE_OWNER}\n",
+            stdin=f"CREATE ROLE {DATABASE_OWNER} LOGIN CREATEDB\nCREATE ROLE {DATABASE_APP} LOGIN\n"
+            f"CREATE DATABASE {DATABASE_NAME} OWNER {DATABASE_OWNER}\n",
         )
         (unfinished / "pg_hba.conf").write_text(_HBA)
         self.owner.take_tree(unfinished)

@@ -18,6 +18,10 @@ from config.engines.places import POSTGRES_PORT, Places, find_places
 
 DATABASE_NAME = "switchboard"
 DATABASE_OWNER = "switchboard"
+DATABASE_APP = (
+    "switchboard_app"  # tenants.wall.APP_ROLE; written twice, because these modules import nothing of Django (tested)
+)
+ENGINE = "config.postgres"
 
 
 class Environment(Protocol):
@@ -57,17 +61,25 @@ def read_plan(env: Environment, base_dir: Path) -> EnginePlan:
 
 
 def database_settings(env: Environment, base_dir: Path) -> dict[str, object]:
-    """The connection part of Django's DATABASES["default"]: engine, name, user, password, host, port, options."""
+    """The connection part of Django's DATABASES["default"]: engine, name, user, password, host, port, options; OWNER, who migrates.
+
+    Without DATABASE_OWNER_URL the one external login does both, and steps down to the application's role (config.postgres).
+    """
     external = env.str("DATABASE_URL", default="")
     if external:
-        return env.db_url_config(external)
+        owner_url = env.str("DATABASE_OWNER_URL", default="")
+        owner = env.db_url_config(owner_url) if owner_url else {}
+        login = {key: owner[key] for key in ("USER", "PASSWORD", "HOST", "PORT") if key in owner}
+        return {**env.db_url_config(external), "ENGINE": ENGINE, "OWNER": login}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": ENGINE,
         "NAME": DATABASE_NAME,
-        "USER": DATABASE_OWNER,
+        "USER": DATABASE_APP,
         # libpq: a host that begins with a slash is the directory of a Unix socket.
         "HOST": str(find_places(find_data_dir(env, base_dir)).sockets),
         "PORT": str(POSTGRES_PORT),
+        # Who may enter the sockets' directory may be anybody (_HBA): the cluster's superuser makes the roles.
+        "OWNER": {"USER": DATABASE_OWNER, "ROLE_MAKER": "postgres"},
     }
 
 

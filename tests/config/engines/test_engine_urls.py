@@ -11,7 +11,7 @@ from config.engines.places import LONGEST_SOCKET_DIR_BYTES, find_places
 
 @pytest.fixture
 def make_env(monkeypatch: pytest.MonkeyPatch):
-    for name in ("DATABASE_URL", "REDIS_URL", "SWITCHBOARD_DATA_DIR", "SWITCHBOARD_REDIS_DB"):
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SWITCHBOARD_DATA_DIR", "SWITCHBOARD_REDIS_DB"):
         monkeypatch.delenv(name, raising=False)
 
     def make(**values: str) -> environ.Env:
@@ -26,7 +26,8 @@ def test_unset_urls_lead_to_sockets_of_the_checkout(make_env, tmp_path: Path) ->
     env = make_env()
     sockets = find_places(tmp_path / ".data").sockets
     database = urls.database_settings(env, tmp_path)
-    assert (database["HOST"], database["NAME"], database["USER"]) == (str(sockets), "switchboard", "switchboard")
+    assert (database["HOST"], database["NAME"], database["USER"]) == (str(sockets), "switchboard", "switchboard_app")
+    assert database["OWNER"] == {"USER": "switchboard", "ROLE_MAKER": "postgres"}
     assert urls.redis_url(env, tmp_path) == f"unix://{sockets}/redis.sock?db=0"
     plan = urls.read_plan(env, tmp_path)
     assert plan.wants_postgres
@@ -50,6 +51,14 @@ def test_one_engine_can_be_external_and_the_other_ours(make_env, tmp_path: Path)
 def test_data_dir_setting_moves_everything(make_env, tmp_path: Path) -> None:
     plan = urls.read_plan(make_env(SWITCHBOARD_DATA_DIR=str(tmp_path / "other")), Path("/nowhere"))
     assert plan.places.data_dir == tmp_path / "other"
+
+
+def test_the_owner_has_a_login_of_its_own_or_is_the_only_login(make_env, tmp_path: Path) -> None:
+    alone = urls.database_settings(make_env(DATABASE_URL="postgres://u:p@db.example/calls"), tmp_path)
+    assert (alone["USER"], alone["OWNER"]) == ("u", {})
+    both = make_env(DATABASE_OWNER_URL="postgres://boss:secret@direct.example:5433/calls")
+    owner = urls.database_settings(both, tmp_path)["OWNER"]
+    assert owner == {"USER": "boss", "PASSWORD": "secret", "HOST": "direct.example", "PORT": 5433}
 
 
 @pytest.mark.parametrize(

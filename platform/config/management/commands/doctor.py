@@ -17,6 +17,7 @@ from config.doctor.result import Check, Finding, Verdict, failed
 CHECKS: dict[str, Check] = {
     "settings": inside.check_settings,
     "database": inside.check_database,
+    "second wall": inside.check_wall,
     "redis": inside.check_redis,
     "worker": inside.check_workers,
     "public URL": outside.check_public_url,
