@@ -169,7 +169,11 @@ class Flag(Term):
     HANDED_OFF = "handed_off", _("Handed off"), _("One agent handed the conversation to another.")
     USAGE_LOST = "usage_lost", _("Usage lost"), _("A response was cut before its usage arrived; the cost is estimated.")
     TOOL_FAILED = "tool_failed", _("Tool failed"), _("At least one tool run failed.")
-    AUDIO_DROPPED = "audio_dropped", _("Audio dropped"), _("Caller audio was dropped because a queue was full.")
+    AUDIO_DROPPED = (
+        "audio_dropped",
+        _("Audio dropped"),
+        _("Audio of the caller or the agent was dropped because a queue was full."),
+    )
 
 
 class TurnRole(Term):
@@ -228,7 +232,7 @@ class EventKind(Term):
         _("Peer error"),
         _("The carrier or the model sent something wrong; noted and passed over."),
     )
-    AUDIO_DROPPED = "audio_dropped", _("Audio dropped"), _("Caller audio was dropped, with the count.")
+    AUDIO_DROPPED = "audio_dropped", _("Audio dropped"), _("Audio was dropped, with the count and the direction.")
     LEG = "leg", _("Leg"), _("The carrier reported a leg's state.")
     SUPERVISOR = "supervisor", _("Supervisor"), _("A member listened, left the agent a note, moved or ended the call.")
     SIP = "sip", _("SIP"), _("The model's end of a SIP call: invited, accepted, attached, refused or lost.")

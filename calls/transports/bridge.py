@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,11 +21,12 @@ from calls.transports.driver import LINGER_S, SHARED, CallDriver
 from calls.transports.ear import Ear
 from calls.transports.errands import record_call
 from calls.transports.model_line import ModelLine
-from calls.transports.ports import Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
+from calls.transports.ports import CarrierSocket, Desk, Live, LiveCall, Models, Records, Redeem, Session, Tools
 from calls.vocabulary import EventKind
 from calls.wire import media_streams as wire
 from calls.wire.continuity import STALL_AFTER_MS
 from calls.wire.errors import WireError
+from calls.wire.media_streams import Encoder
 from calls.wire.realtime_session import describe_hand_off, encode, encode_update
 from calls.wire.tones import make_tones
 
@@ -43,7 +44,7 @@ class Bridge(CallDriver):
         session: Session,
         *,
         stream_sid: str,
-        carrier: CarrierWriter,
+        socket: CarrierSocket,
         models: Models,
         records: Records,
         make_tools: Callable[[Redeem], Tools],
@@ -53,8 +54,9 @@ class Bridge(CallDriver):
         super().__init__(call, session, records=records, make_tools=make_tools, desk=desk, live=live)
         self.greeting_latency_ms: int | None = None
         self._stream_sid = stream_sid
-        self._carrier = carrier
-        carrier.hooks = self.on_carrier_frame
+        self._socket = socket
+        self._carrier = CarrierWriter(socket, Encoder(stream_sid))
+        self._carrier.hooks = self.on_carrier_frame
 
         self._ear = Ear(stream_sid, deliver=self.deliver, hooks=self.on_model_event)
         self._model = ModelLine(
@@ -70,44 +72,35 @@ class Bridge(CallDriver):
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    async def run(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    async def run(self) -> None:
         """Serve the call until it is over here. The carrier's socket may be closed after this; the model's is."""
-        self._spawn(self._read_carrier(receive))
-        self._spawn(self._write_carrier())
         self._spawn(self._watch_stream())
         self._keep_flight(self._flight.open())
         try:
             self.deliver(ev.StreamStarted(self._stream_sid))
+            self._socket.attach(self.hear_frame, self._lose_carrier)
             resume = self.call.plan.resume
             self._spawn(self._model.connect(resume.agent if resume else self.call.plan.agent))
             await self._over.wait()
         finally:
             if self._stall_watch is not None:
                 self._stall_watch.cancel()
+            self._socket.detach()
             await self._tidy_up()
-            if self._ear.dropped_ms:
-                self._note(EventKind.AUDIO_DROPPED, ms=self._ear.dropped_ms)
+            for direction, dropped_ms in (("in", self._ear.dropped_ms), ("out", self._carrier.dropped_ms)):
+                if dropped_ms:
+                    self._note(EventKind.AUDIO_DROPPED, ms=dropped_ms, direction=direction)
             await self._model.close()
 
     # --- the carrier ----------------------------------------------------------------------------------------------
 
-    async def _read_carrier(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        while True:
-            message = await receive()
-            text = message.get("text")
-            if text is not None:
-                self.hear_frame(text)
-            elif message["type"] == "websocket.disconnect":
-                self._lose_carrier(int(message.get("code") or 0))
-                return
-            else:
-                self._note(EventKind.PEER_ERROR, peer="carrier", detail="binary frame")
-
-    def hear_frame(self, text: str) -> None:
-        """One text frame of the carrier."""
-        if self.on_carrier_frame:
-            for hook in self.on_carrier_frame:
-                hook("in", text)
+    def hear_frame(self, text: bytes | None) -> None:
+        """One frame of the carrier."""
+        if text is None:
+            self._note(EventKind.PEER_ERROR, peer="carrier", detail="binary frame")
+            return
+        for hook in self.on_carrier_frame:
+            hook("in", text)
         try:
             chunk = wire.splice(text)
             if chunk is None:
@@ -121,6 +114,9 @@ class Bridge(CallDriver):
                 self._ear.hear(chunk)
         except WireError as error:
             self._note(EventKind.PEER_ERROR, peer="carrier", detail=error.reason[:200])
+        except Exception:  # as in deliver
+            log.exception("bridge_frame_failed")
+            self._give_up()
 
     def _hear_control(self, frame: wire.AnyFrame) -> None:
         self._last_frame = time.monotonic()
@@ -135,12 +131,6 @@ class Bridge(CallDriver):
                 self._loop.call_later(LINGER_S, self._over.set)
             case _:
                 self._note(EventKind.PEER_ERROR, peer="carrier", detail=f"late {type(frame).__name__.lower()}")
-
-    async def _write_carrier(self) -> None:
-        try:
-            await self._carrier.run()
-        except OSError:  # uvicorn's ClientDisconnected is one; the reader hears the disconnect itself
-            log.info("carrier_socket_gone")
 
     async def _watch_stream(self) -> None:
         """A carrier that keeps the connection but sends nothing is noticed (twilio.md §1.6: nobody else will)."""

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import structlog
 
 from calls.session.machine import CallSession
+from calls.transports.asgi_socket import AsgiSocket, Receive, Send
 from calls.transports.bridge import Bridge
-from calls.transports.carrier_writer import CarrierWriter, Send
 from calls.transports.debug import watch_call
-from calls.transports.ports import Desk, LiveCall, Redeem, Tools
+from calls.transports.frame_socket import FrameSocket
+from calls.transports.ports import CarrierSocket, Desk, LiveCall, Redeem, Tools
 from calls.transports.process import MediaProcess, current_process
 from calls.wire.errors import WireError
-from calls.wire.media_streams import Connected, Encoder, Media, MediaFormat, Start, parse
+from calls.wire.media_streams import MAX_FRAME_CHARS, Connected, Media, MediaFormat, Start, parse
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +29,9 @@ ADMIT_S = 5.0  # two row reads and a conditional update; beyond it the database 
 MAX_EARLY_FRAMES = 500  # frames before `start`: 10 s of audio that nobody asked for
 CLOSE_NORMAL, CLOSE_REFUSED, CLOSE_TRY_LATER = 1000, 1008, 1013  # RFC 6455 §7.4.1
 EXPECTED_FORMAT = MediaFormat()
+COMPILED_FRAMES = "switchboard.frames"  # our server's ASGI extension: hands the open socket to a FrameSocket
 
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class House(Protocol):
@@ -88,19 +89,26 @@ class MediaStreams:
         if process.draining or not await self._may_enter():
             await self._send({"type": "websocket.close", "code": CLOSE_REFUSED})  # not accepted yet: becomes HTTP 403
             return
-        await self._send({"type": "websocket.accept"})
+        socket = await self._accept()
         code = CLOSE_NORMAL
         try:
-            await self._bridge(process)
+            await self._bridge(process, socket)
         except Refused as refusal:
             log.warning("stream_refused", reason=str(refusal), call_ref=self._ref)
             code = refusal.code
         except ConnectionResetError:
             return  # gone before it began
-        try:
-            await self._send({"type": "websocket.close", "code": code})
-        except (OSError, RuntimeError):  # uvicorn and daphne, each in its way: the peer closed first
-            log.debug("stream_closed_by_peer")
+        await socket.close(code)
+
+    async def _accept(self) -> CarrierSocket:
+        """The compiled socket where the server offers one, plain ASGI elsewhere."""
+        take_over = self._scope.get("extensions", {}).get(COMPILED_FRAMES)
+        if take_over is not None:
+            socket = FrameSocket(max_message_bytes=MAX_FRAME_CHARS)
+            take_over(socket)
+            return socket
+        await self._send({"type": "websocket.accept"})
+        return AsgiSocket(self._receive, self._send)
 
     async def _may_enter(self) -> bool:
         headers = dict(self._scope["headers"])
@@ -117,10 +125,10 @@ class MediaStreams:
             log.warning("handshake_check_timed_out", call_ref=self._ref)
             return False
 
-    async def _bridge(self, process: MediaProcess) -> None:
+    async def _bridge(self, process: MediaProcess, socket: CarrierSocket) -> None:
         try:
             async with asyncio.timeout(START_S):
-                start = await self._await_start()
+                start = await self._await_start(socket)
         except TimeoutError as error:
             raise Refused("no start in time") from error
         if start.start.media_format != EXPECTED_FORMAT:
@@ -134,17 +142,17 @@ class MediaStreams:
         if call is None:
             raise Refused("ticket refused")
         with structlog.contextvars.bound_contextvars(tenant_id=str(call.tenant_id), call_id=str(call.call_id)):
-            await self._serve_call(process, call, start.stream_sid)
+            await self._serve_call(process, call, socket, start.stream_sid)
 
     async def _admit(self, start: Start) -> LiveCall | None:
         return await self._house.admit(self._ref, start)
 
-    async def _serve_call(self, process: MediaProcess, call: LiveCall, stream_sid: str) -> None:
+    async def _serve_call(self, process: MediaProcess, call: LiveCall, socket: CarrierSocket, stream_sid: str) -> None:
         bridge = Bridge(
             call,
             CallSession(call.plan),
             stream_sid=stream_sid,
-            carrier=CarrierWriter(self._send, Encoder(stream_sid)),
+            socket=socket,
             models=process.prepared_models,
             records=process.writer,
             make_tools=lambda redeem: self._house.make_tools(call, redeem),
@@ -155,21 +163,18 @@ class MediaStreams:
         try:
             with watch_call(bridge):
                 log.info("stream_started", stream_sid=stream_sid, token=call.token)
-                await bridge.run(self._receive)
+                await bridge.run()
         finally:
             process.release(bridge)
             reason, fault = bridge.ending
             self._house.release(call, reason=reason, fault=fault, is_over=bridge.caller_hung_up)
             log.info("stream_ended")
 
-    async def _await_start(self) -> Start:
+    async def _await_start(self, socket: CarrierSocket) -> Start:
         """The carrier's first words. Whatever comes before `start` is passed over, within a bound."""
         for _ in range(MAX_EARLY_FRAMES):
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                raise ConnectionResetError
             try:
-                frame = parse(message.get("text") or b"")
+                frame = parse(await socket.next_frame() or b"")
             except WireError as error:
                 log.info("early_frame_malformed", detail=error.reason[:200], call_ref=self._ref)
                 continue

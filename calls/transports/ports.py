@@ -29,6 +29,34 @@ class LiveCall:
     end_user: str = field(default="", repr=False)  # the caller's number: hashed before it goes anywhere
 
 
+HearFrame = Callable[[bytes | None], None]
+"""Told each text frame, in order; None stands for a binary one, which this wire does not know."""
+
+HearLoss = Callable[[int], None]
+"""Told once that the socket is gone, with its close code."""
+
+
+class CarrierSocket(Protocol):
+    """The carrier's socket, handshake answered. Until `attach`, what arrives waits in order."""
+
+    has_room: bool
+    on_room: Callable[[], None]  # called when `has_room` turns True again
+
+    async def next_frame(self) -> bytes | None:
+        """Before `attach`: the next frame. Raises ConnectionResetError when the socket is gone."""
+
+    def attach(self, on_frame: HearFrame, on_lost: HearLoss) -> None: ...
+
+    def detach(self) -> None:
+        """What still arrives is of no interest."""
+
+    def send(self, text: bytes) -> None:
+        """Only while `has_room`. Never fails: that the peer is gone is told by `on_lost`."""
+
+    async def close(self, code: int) -> None:
+        """Close politely, and for certain."""
+
+
 class Session(Protocol):
     """calls.session.machine.CallSession, or a double of it."""
 

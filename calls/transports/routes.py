@@ -7,9 +7,9 @@ from typing import Any
 
 from django.urls import URLPattern, re_path
 
-from calls.transports.carrier_writer import Send
+from calls.transports.asgi_socket import Receive, Send
 from calls.transports.house import current_house
-from calls.transports.media import BrowserStreams, MediaStreams, Receive
+from calls.transports.media import BrowserStreams, MediaStreams
 from calls.transports.process import current_process
 
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]

@@ -102,20 +102,20 @@ _DTMF = re.compile(r"[0-9*#A-D]")
 # The shapes carriers really write: Twilio's own key order and the order of its documentation, with or without one space
 # after `:` and `,` (JSON.stringify and json.dumps). No class admits a quote, a backslash or a control character, so a match is
 # valid JSON that means what its groups say. Sequence number and chunk are not used and not captured.
-_SID = r"([A-Za-z0-9_-]{1,64})"
+_SID = rb"([A-Za-z0-9_-]{1,64})"
 _MEDIA = (
-    r'"media": ?\{"track": ?"inbound", ?"chunk": ?"[0-9]{1,12}", ?"timestamp": ?"([0-9]{1,12})", ?'
-    r'"payload": ?"([A-Za-z0-9+/]+={0,2})"\}'
+    rb'"media": ?\{"track": ?"inbound", ?"chunk": ?"[0-9]{1,12}", ?"timestamp": ?"([0-9]{1,12})", ?'
+    rb'"payload": ?"([A-Za-z0-9+/]+={0,2})"\}'
 )
 _SHAPE_SID_FIRST = re.compile(
-    r'\{"event": ?"media", ?"sequenceNumber": ?"[0-9]{1,12}", ?"streamSid": ?"' + _SID + r'", ?' + _MEDIA + r"\}"
+    rb'\{"event": ?"media", ?"sequenceNumber": ?"[0-9]{1,12}", ?"streamSid": ?"' + _SID + rb'", ?' + _MEDIA + rb"\}"
 )
 _SHAPE_SID_LAST = re.compile(
-    r'\{"event": ?"media", ?"sequenceNumber": ?"[0-9]{1,12}", ?' + _MEDIA + r', ?"streamSid": ?"' + _SID + r'"\}'
+    rb'\{"event": ?"media", ?"sequenceNumber": ?"[0-9]{1,12}", ?' + _MEDIA + rb', ?"streamSid": ?"' + _SID + rb'"\}'
 )
 
 
-def splice(text: str) -> Chunk | None:
+def splice(text: bytes) -> Chunk | None:
     """The frame's audio without JSON parsing, or None when the shape is not the recognised one (then use `parse`)."""
     match = _SHAPE_SID_FIRST.fullmatch(text)
     if match is not None:
@@ -127,7 +127,7 @@ def splice(text: str) -> Chunk | None:
         timestamp, payload, stream_sid = match.groups()
     if len(payload) % 4:
         return None
-    return Chunk(stream_sid, int(timestamp), _measure(payload), APPEND_PREFIX + payload.encode() + APPEND_SUFFIX)
+    return Chunk(stream_sid.decode(), int(timestamp), _measure(payload), APPEND_PREFIX + payload + APPEND_SUFFIX)
 
 
 def parse(text: str | bytes) -> AnyFrame:
@@ -148,8 +148,8 @@ def read_media(frame: Media) -> Chunk | None:
     if len(body.payload) % 4 or not _BASE64.fullmatch(body.payload):
         raise WireError("carrier frame: payload is no base64")  # never reaches the model
     timestamp_ms = int(body.timestamp) if body.timestamp else -1
-    append = APPEND_PREFIX + body.payload.encode() + APPEND_SUFFIX
-    return Chunk(frame.stream_sid, timestamp_ms, _measure(body.payload), append)
+    payload = body.payload.encode()
+    return Chunk(frame.stream_sid, timestamp_ms, _measure(payload), APPEND_PREFIX + payload + APPEND_SUFFIX)
 
 
 def read_digit(frame: Dtmf) -> str:
@@ -169,18 +169,18 @@ class Encoder:
     """Writes to one stream. No other property than these may be sent (error 31951, twilio.md §1.5)."""
 
     def __init__(self, stream_sid: str) -> None:
-        sid = msgspec.json.encode(stream_sid).decode()
-        self._media = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'
-        self._mark = f'{{"event":"mark","streamSid":{sid},"mark":{{"name":'
-        self.clear = f'{{"event":"clear","streamSid":{sid}}}'
+        sid = msgspec.json.encode(stream_sid)
+        self._media = b'{"event":"media","streamSid":' + sid + b',"media":{"payload":"'
+        self._mark = b'{"event":"mark","streamSid":' + sid + b',"mark":{"name":'
+        self.clear = b'{"event":"clear","streamSid":' + sid + b"}"
 
-    def media(self, audio: bytes | memoryview) -> str:
-        return self._media + binascii.b2a_base64(audio, newline=False).decode("ascii") + '"}}'
+    def media(self, audio: bytes | memoryview) -> bytes:
+        return self._media + binascii.b2a_base64(audio, newline=False) + b'"}}'
 
-    def mark(self, name: str) -> str:
-        return self._mark + msgspec.json.encode(name).decode() + "}}"
+    def mark(self, name: str) -> bytes:
+        return self._mark + msgspec.json.encode(name) + b"}}"
 
 
-def _measure(payload: str) -> int:
+def _measure(payload: bytes) -> int:
     """Bytes that well-formed base64 stands for."""
-    return len(payload) // 4 * 3 - (payload[-2:].count("="))
+    return len(payload) // 4 * 3 - payload.count(b"=", -2)

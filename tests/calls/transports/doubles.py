@@ -17,10 +17,9 @@ from calls.session.events import Event
 from calls.session.flight import read_flight
 from calls.session.machine import CallSession
 from calls.session.plan import CallPlan
+from calls.transports.asgi_socket import AsgiSocket
 from calls.transports.bridge import Bridge
-from calls.transports.carrier_writer import CarrierWriter
 from calls.transports.ports import LiveCall, Models, Redeem
-from calls.wire.media_streams import Encoder
 
 STREAM = "MZ18ad3ab5a668481ce02b83e7395059f0"
 SILENCE = base64.b64encode(b"\xff" * 160).decode()
@@ -202,14 +201,14 @@ class Line:
             self.call,
             self.session,
             stream_sid=STREAM,
-            carrier=CarrierWriter(self.phone.send, Encoder(STREAM)),
+            socket=AsgiSocket(self.phone.receive, self.phone.send),
             models=self._models,
             records=self.notebook,
             make_tools=self.bench.make,
             desk=self.clerk,
             live=self.board,
         )
-        self.task = asyncio.create_task(self.bridge.run(self.phone.receive))
+        self.task = asyncio.create_task(self.bridge.run())
         return self
 
     async def __aexit__(self, *exc: object) -> None:

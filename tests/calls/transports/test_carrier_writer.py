@@ -2,124 +2,111 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from calls.transports import carrier_writer
 from calls.transports.carrier_writer import CarrierWriter
 from calls.wire.media_streams import Encoder
 
 
+def name(text: bytes | str) -> str:
+    frame = json.loads(text)
+    return str(frame["mark"]["name"] if frame["event"] == "mark" else frame["event"])
+
+
 class Socket:
-    """Takes frames at once while it has room, and waits for it otherwise."""
+    """Takes frames while it is told that it has room."""
 
     def __init__(self) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
+        self.has_room = True
+        self.on_room: Callable[[], None] = lambda: None
         self.got: list[str] = []
-        self.news = asyncio.Event()
-        self.fails = False
+        self.room_for = 1_000
 
-    async def send(self, message: dict[str, Any]) -> None:
-        await self.room.wait()
-        if self.fails:
-            raise OSError("gone")
-        frame = json.loads(message["text"])
-        self.got.append(frame["mark"]["name"] if frame["event"] == "mark" else frame["event"])
-        self.news.set()
+    def send(self, text: bytes) -> None:
+        assert self.has_room
+        self.got.append(name(text))
+        self.room_for -= 1
+        self.has_room = self.room_for > 0
 
-    async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.got) < count:
-                self.news.clear()
-                await self.news.wait()
+    def make_room(self, frames: int = 1_000) -> None:
+        self.has_room, self.room_for = True, frames
+        self.on_room()
+
+    async def next_frame(self) -> bytes | None:
+        raise ConnectionResetError
+
+    def attach(self, on_frame: Any, on_lost: Any) -> None: ...
+
+    def detach(self) -> None: ...
+
+    async def close(self, code: int) -> None: ...
 
 
 @pytest.fixture
-async def socket() -> Socket:
+def socket() -> Socket:
     return Socket()
 
 
-async def started(socket: Socket) -> tuple[CarrierWriter, asyncio.Task[None]]:
-    writer = CarrierWriter(socket.send, Encoder("MZ1"))
-    task = asyncio.create_task(writer.run())
-    await asyncio.sleep(0)
-    return writer, task
+@pytest.fixture
+def writer(socket: Socket) -> CarrierWriter:
+    return CarrierWriter(socket, Encoder("MZ1"))
 
 
-async def test_the_first_of_a_burst_leaves_at_once_and_the_rest_follows_in_order(socket: Socket) -> None:
-    writer, task = await started(socket)
+def test_what_the_socket_takes_leaves_at_once_and_in_order(socket: Socket, writer: CarrierWriter) -> None:
     writer.play(b"\x00", "one")
-    writer.play(b"\x00", "two")
-    writer.mark("three")
-    assert socket.got == ["media", "one"]
-    await asyncio.sleep(0)
-    assert socket.got == ["media", "one", "media", "two", "three"]
-    writer.mark("four")
-    assert socket.got[-1] == "four"
-    task.cancel()
-
-
-async def test_without_room_order_is_kept_and_nothing_is_sent_twice(socket: Socket) -> None:
-    writer, task = await started(socket)
-    socket.room.clear()
-    writer.play(b"\x00", "one")
-    writer.play(b"\x00", "two")
-    assert socket.got == []
-    socket.room.set()
-    await socket.wait_for(4)
-    assert socket.got == ["media", "one", "media", "two"]
-    writer.mark("three")
-    assert socket.got[-1] == "three"
-    task.cancel()
-
-
-async def test_a_clear_overtakes_what_waits_and_takes_it_back(socket: Socket) -> None:
-    writer, task = await started(socket)
-    socket.room.clear()
-    for name in ("one", "two", "three"):
-        writer.play(b"\x00", name)
-    writer.clear()
-    socket.room.set()
-    await socket.wait_for(2)
-    writer.mark("after")
-    assert socket.got == ["media", "clear", "after"]  # the first was on its way already
-    task.cancel()
-
-
-async def test_nothing_is_sent_before_the_writer_runs(socket: Socket) -> None:
-    writer = CarrierWriter(socket.send, Encoder("MZ1"))
-    writer.mark("early")
-    assert socket.got == []
-    task = asyncio.create_task(writer.run())
-    await socket.wait_for(1)
-    assert socket.got == ["early"]
-    task.cancel()
-
-
-@pytest.mark.parametrize("has_room", [True, False])
-async def test_a_socket_that_is_gone_ends_the_writer(socket: Socket, has_room: bool) -> None:
-    writer, task = await started(socket)
-    socket.fails = True
-    if not has_room:
-        socket.room.clear()
-    writer.mark("one")
-    socket.room.set()
-    with pytest.raises(OSError, match="gone"):
-        await asyncio.wait_for(task, 5)
     writer.mark("two")
+    assert socket.got == ["media", "one", "two"]
+
+
+def test_without_room_order_is_kept_and_nothing_is_sent_twice(socket: Socket, writer: CarrierWriter) -> None:
+    socket.has_room = False
+    writer.play(b"\x00", "one")
+    writer.play(b"\x00", "two")
     assert socket.got == []
+    socket.make_room(3)
+    assert socket.got == ["media", "one", "media"]
+    writer.mark("three")
+    socket.make_room()
+    assert socket.got == ["media", "one", "media", "two", "three"]
 
 
-async def test_a_cancelled_writer_lets_the_send_hear_of_it(socket: Socket) -> None:
-    writer, task = await started(socket)
-    socket.room.clear()
+def test_a_clear_overtakes_what_waits_and_takes_it_back(socket: Socket, writer: CarrierWriter) -> None:
+    socket.make_room(1)
+    for mark in ("one", "two", "three"):
+        writer.play(b"\x00", mark)
+    writer.clear()
+    socket.make_room()
+    writer.mark("after")
+    assert socket.got == ["media", "clear", "after"]  # the first had left already
+
+
+def test_a_carrier_that_takes_nothing_costs_the_oldest_audio_which_is_counted(
+    socket: Socket, writer: CarrierWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier_writer, "MAX_WAITING_MS", 240)
+    socket.has_room = False
+    writer.mark("bare")
+    for mark in ("one", "two", "three", "four"):
+        writer.play(b"\x00" * 960, mark)  # 120 ms each
+    assert writer.dropped_ms == 240
+    socket.make_room()
+    assert socket.got == ["media", "three", "media", "four"]
+    writer.clear()
+    writer.play(b"\x00" * 960, "five")
+    assert socket.got[-3:] == ["clear", "media", "five"]
+    assert writer.dropped_ms == 240
+
+
+def test_every_frame_passes_the_hooks_when_it_leaves(socket: Socket, writer: CarrierWriter) -> None:
+    seen: list[tuple[str, str]] = []
+    writer.hooks.append(lambda direction, frame: seen.append((direction, name(frame))))
+    socket.has_room = False
     writer.mark("one")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert socket.got == []
+    assert seen == []
+    socket.make_room()
+    assert seen == [("out", "one")]

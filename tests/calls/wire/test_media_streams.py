@@ -104,12 +104,12 @@ def test_a_frame_without_a_time_is_still_audio_and_a_bad_time_is_not() -> None:
 def test_what_we_send_has_exactly_the_documented_properties() -> None:
     encoder = Encoder("MZ18ad3ab5a668481ce02b83e7395059f0")
     assert encoder.media(b"\x7f\x7f\x7f\x7f") == (
-        '{"event":"media","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0","media":{"payload":"f39/fw=="}}'
+        b'{"event":"media","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0","media":{"payload":"f39/fw=="}}'
     )
     assert encoder.mark("g3:17") == (
-        '{"event":"mark","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0","mark":{"name":"g3:17"}}'
+        b'{"event":"mark","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0","mark":{"name":"g3:17"}}'
     )
-    assert encoder.clear == '{"event":"clear","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0"}'
+    assert encoder.clear == b'{"event":"clear","streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0"}'
 
 
 def test_a_strange_name_stays_inside_its_string() -> None:

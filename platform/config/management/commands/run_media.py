@@ -19,6 +19,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from config.media_protocol import MediaSocketProtocol
+
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 1024  # twilio.md §12: "limit inbound WebSocket message size (64 KiB used upstream)"
@@ -46,7 +48,7 @@ def make_config(*, host: str, port: int) -> uvicorn.Config:
         host=host,
         port=port,
         loop="uvloop",
-        ws="websockets-sansio",
+        ws=MediaSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # μ-law does not compress; the CPU is for calls
         ws_ping_interval=None,  # 50 frames a second keep a stream busy, and the bridge notices a dead one
