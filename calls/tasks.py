@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.aftermath import carrier, limits, recordings, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.aftermath import carrier, limits, recordings, rollups, steps, totals  # noqa: F401 # importing them registers their workers
 from calls.models import AfterStep
 from calls.services import reaping
 from tenants.models import Tenant
@@ -48,3 +48,15 @@ def reap_calls() -> None:
 def recover_calls() -> None:
     """Take over live calls of processes that died, hang or were cut off."""
     reaping.recover_dead_calls()
+
+
+@shared_task
+def roll_up_costs() -> None:
+    """Add up the days whose calls or entries changed."""
+    rollups.roll_up_due()
+
+
+@shared_task
+def follow_time_zones() -> None:
+    """Add up anew where a tenant's midnight moved."""
+    rollups.follow_time_zones()

@@ -211,6 +211,8 @@ CELERY_BEAT_SCHEDULE = {
     "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
     "send-letters": {"task": "tenants.tasks.send_letters", "schedule": 10.0, "options": {"expires": 10}},
     "sweep-carrier-work": {"task": "tenants.tasks.sweep_carrier_work", "schedule": 5.0, "options": {"expires": 5}},
+    "roll-up-costs": {"task": "calls.tasks.roll_up_costs", "schedule": 5.0, "options": {"expires": 5}},
+    "follow-time-zones": {"task": "calls.tasks.follow_time_zones", "schedule": 60.0, "options": {"expires": 60}},
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
@@ -266,6 +268,7 @@ _node = BASE_DIR / "node_modules"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 PACKAGE_FILES = {  # address below STATIC_URL → file; Tabler's script is not used: menus and dialogs are the browser's own
     "tabler/css/tabler.min.css": _node / "@tabler/core/dist/css/tabler.min.css",
+    "chart/chart.umd.min.js": _node / "chart.js/dist/chart.umd.min.js",
     "wavesurfer/wavesurfer.min.js": _node / "wavesurfer.js/dist/wavesurfer.min.js",
 }
 STATICFILES_FINDERS = [

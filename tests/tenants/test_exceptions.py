@@ -19,6 +19,8 @@ EXCEPTIONS = {
     ("calls/services/reaping.py", "the reaper looks for calls of all tenants that never ended"),
     ("calls/services/tickets.py", "a media stream's ticket names its call, and the call its tenant"),
     ("calls/tasks.py", "the sweeper looks for due work of all tenants"),
+    ("calls/aftermath/rollups.py", "a time zone that changed moves a tenant's midnights"),
+    ("calls/aftermath/rollups.py", "the sweeper adds up marked days of all tenants"),
     ("calls/transports/store.py", "a writer's batch holds records of several tenants, each row with its own"),
     ("platform/config/doctor/loopback.py", "the doctor rings any tenant's number"),
     ("platform/config/doctor/outside.py", "the doctor checks every tenant's carrier account and numbers"),

@@ -229,7 +229,9 @@ def test_a_leg_that_still_runs_is_waited_for(tenant, call):
 def test_every_task_that_nobody_else_sends_has_its_beat(settings):
     beats = {entry["task"]: entry for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     watchmen = {
-        name for name, task in app.tasks.items() if name.startswith("calls.") and not isinstance(task, TenantTask)
+        name
+        for name, task in app.tasks.items()
+        if name.startswith(("calls.", "tenants.")) and not isinstance(task, TenantTask)
     }
     assert beats.keys() == watchmen
     # A beat that no worker took in time is void, or a worker that comes back would find a heap of them.
