@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.contrib.messages import constants as message_levels
 from django.core.exceptions import ImproperlyConfigured
@@ -213,6 +214,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-carrier-work": {"task": "tenants.tasks.sweep_carrier_work", "schedule": 5.0, "options": {"expires": 5}},
     "roll-up-costs": {"task": "calls.tasks.roll_up_costs", "schedule": 5.0, "options": {"expires": 5}},
     "follow-time-zones": {"task": "calls.tasks.follow_time_zones", "schedule": 60.0, "options": {"expires": 60}},
+    # Every night; a run that a restart missed is made up for by the next one, or by the button.
+    "check-every-number": {"task": "calls.tasks.check_every_number", "schedule": crontab(hour=3, minute=17)},
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
