@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-from calls.models import Call, Route, TrialCall
+from calls.models import Call, Route, SipTrunk, TrialCall
 from calls.vocabulary import CallState, Direction
-from tenants.models import CarrierAccount
+from tenants.models import CarrierAccount, Number
 from tenants.scope import every_tenant
 
 
@@ -18,6 +18,25 @@ def find_route(public_id: str) -> Route | None:
             .filter(public_id=public_id)
             .first()
         )
+    return route
+
+
+def find_trunk(public_id: str) -> SipTrunk | None:
+    """The trunk in a disaster-recovery address."""
+    with every_tenant(reason="a trunk's recovery address names the trunk, and the trunk its tenant"):
+        trunk: SipTrunk | None = (
+            SipTrunk.objects.select_related("tenant", "account").filter(public_id=public_id).first()
+        )
+    return trunk
+
+
+def find_route_of(e164: str, account: CarrierAccount) -> Route | None:
+    """Within the tenant in scope: the route of an active number of this account."""
+    route: Route | None = (
+        Route.objects.select_related("tenant", "number__account", "agent__published")
+        .filter(number__e164=e164, number__account=account, number__state=Number.State.ACTIVE)
+        .first()
+    )
     return route
 
 

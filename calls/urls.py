@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from calls.webhooks import views
+from calls.webhooks import openai, views
 
 urlpatterns: list[URLPattern] = [
     path("twilio/voice/<str:name>/", views.voice, name="twilio-voice"),
@@ -15,6 +15,10 @@ urlpatterns: list[URLPattern] = [
     path("twilio/stream/<str:name>/", views.stream_status, name="twilio-stream"),
     path("twilio/leg/<str:name>/", views.leg_status, name="twilio-leg"),
     path("twilio/dial/<str:name>/", views.dial, name="twilio-dial"),
+    path("twilio/sip/<str:name>/", views.sip, name="twilio-sip"),
+    path("twilio/refer/<str:name>/", views.refer, name="twilio-refer"),
+    path("twilio/trunk/<str:name>/", views.trunk, name="twilio-trunk"),
+    path("openai/", openai.incoming, name="openai"),
     path("twilio/voicemail/<str:name>/", views.voicemail, name="twilio-voicemail"),
     path("twilio/recording/<str:name>/", views.recording, name="twilio-recording"),
 ]

@@ -142,6 +142,7 @@ class Cause(Term):
     PERSON_NO_ANSWER = "person_no_answer", _("No answer"), _("The dialled person did not pick up.")
     PERSON_BUSY = "person_busy", _("Busy"), _("The dialled person was busy.")
     PERSON_FAILED = "person_failed", _("Dial failed"), _("The carrier could not dial the person.")
+    NOT_SET_UP = "not_set_up", _("Not set up"), _("This installation lacks a setting that the path needs.")
     SESSION_LIMIT = (
         "session_limit",
         _("Session limit"),

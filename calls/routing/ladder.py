@@ -13,6 +13,7 @@ class Means:
     """What is there to run a rung with."""
 
     has_agent: bool
+    can_sip: bool = False  # this installation has the model's SIP address and webhook secret
     person_e164: str = ""
     dialled: frozenset[str] = frozenset()  # persons who were tried already: trying again brings no progress
 
@@ -48,10 +49,12 @@ def _rungs(ladder: Sequence[str], start: int) -> Iterator[tuple[int, Step]]:
 
 
 def _find_hindrance(step: Step, means: Means) -> tuple[Cause, Fault] | None:
-    if step == Step.STREAMS and not means.has_agent:
+    if step in (Step.STREAMS, Step.SIP) and not means.has_agent:
         return Cause.NO_AGENT, Fault.US
+    if step == Step.SIP:
+        return None if means.can_sip else (Cause.NOT_SET_UP, Fault.US)
     if step == Step.PERSON and (not means.person_e164 or means.person_e164 in means.dialled):
         return (Cause.PERSON_FAILED, Fault.PERSON) if means.person_e164 else (Cause.NO_CONTACT, Fault.US)
-    if step in (Step.SIP, Step.RELAY):
+    if step == Step.RELAY:
         return Cause.INTERNAL, Fault.US  # refused when routes are saved; an older row may still hold one
     return None

@@ -48,6 +48,21 @@ def dial_url(ref: str) -> str:
     return _hook("dial", ref)
 
 
+def sip_url(ref: str) -> str:
+    """What runs after the SIP leg to the model has ended."""
+    return _hook("sip", ref)
+
+
+def refer_url(ref: str) -> str:
+    """Asked when the model's side sends a REFER on a dialled SIP leg: refused there, because we move the call ourselves (§7.5)."""
+    return _hook("refer", ref)
+
+
+def trunk_url(public_id: str) -> str:
+    """A trunk's disaster-recovery address: no origination URI took the call (§7.3)."""
+    return _hook("trunk", public_id)
+
+
 def voicemail_url(ref: str) -> str:
     return _hook("voicemail", ref)
 

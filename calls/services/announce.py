@@ -101,6 +101,14 @@ def nudge_steps(call: Call, steps: list[AfterStep]) -> None:
         transaction.on_commit(lambda: herald.put(partial(_nudge, tenant_id, ids)))
 
 
+SIDEBANDS = "sidebands"  # all control processes
+
+
+def nudge_sidebands() -> None:
+    """After commit: have the control processes look at once; without it they look every 500 ms (decision 5)."""
+    herald.put(partial(_send_to_groups, (SIDEBANDS,), {"type": "sidebands.look"}))
+
+
 def _send_to_groups(groups: tuple[str, ...], message: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
     async def send() -> None:
         layer = get_channel_layer()

@@ -28,6 +28,16 @@ class ConnectStream(Answer, frozen=True, kw_only=True, tag=True):
     process: str  # stands in the stream's path
 
 
+class DialSip(Answer, frozen=True, kw_only=True, tag=True):
+    """The agent, over SIP: the carrier rings the model. The ticket travels in the invitation's headers."""
+
+    serial: int
+    issued_at: int
+    time_limit_s: int
+    timeout_s: int
+    records: bool = False  # from the answer on, both sides; the disclosure is among what is said first
+
+
 class DialPerson(Answer, frozen=True, kw_only=True, tag=True):
     e164: str
     name: str = ""
@@ -45,7 +55,7 @@ class HangUp(Answer, frozen=True, kw_only=True, tag=True):
     """Final: nothing follows this document."""
 
 
-AnyAnswer = ConnectStream | DialPerson | TakeVoicemail | HangUp
+AnyAnswer = ConnectStream | DialSip | DialPerson | TakeVoicemail | HangUp
 
 
 def to_json(answer: AnyAnswer) -> dict[str, Any]:

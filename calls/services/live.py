@@ -54,6 +54,18 @@ def ask_again(call: Call) -> None:
     open_carrier(call).update_call(call.carrier_sid, url=resume_url(call_ref(call.pk)))
 
 
+def find_transfer(call: Call, e164: str) -> str:
+    """The status of the leg that a transfer of this call made towards that number; empty while there is none. Raises GatewayError."""
+    legs = open_carrier(call).list_calls(to_number=e164, parent_sid=call.carrier_sid, limit=20)
+    statuses = [leg.status for leg in legs]
+    return next((status for status in ("in-progress", "completed", *statuses) if status in statuses), "")
+
+
+def let_go(call_id: uuid.UUID, *, token: int) -> bool:
+    """Give a live call up for another process to take, in order. False: it was not ours any more."""
+    return release_lease(call_id, token=token)
+
+
 def open_carrier(call: Call) -> TwilioGateway:
     """The gateway of the account that owns the call."""
     account = CarrierAccount.objects.get(account_sid=call.account_sid)

@@ -15,7 +15,7 @@ from calls.services.answers import AnyAnswer, ConnectStream, HangUp, from_json
 from calls.services.carrier_request import CarrierRequest
 from calls.services.resuming import resume_call
 from calls.services.rungs import Why, end_call, take_rung
-from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault, LegKind
+from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault, LegKind, Path
 from tenants.models import Tenant
 
 OPENING = "w:voice"  # one per call: the call SID is unique
@@ -76,6 +76,9 @@ def _make_call(route: Route, request: CarrierRequest) -> Call:
         agent=agent,
         agent_version=agent.published if agent else None,
         path=route.path,
+        arrangement="dial"
+        if route.path == Path.SIP
+        else "",  # a call that our document dials, also on a trunk's fail-over
         carrier_sid=request.call_sid,
         account_sid=request.account_sid,
         from_number=request.from_number,

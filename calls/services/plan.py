@@ -12,6 +12,7 @@ from agents.models import Agent, AgentVersion
 from agents.spec import AgentSpec, parse_agent
 from calls.models import Call, CallEvent, Recording, ToolRun, Turn, UsageRecord
 from calls.services.orphans import estimate_heard
+from calls.session.capabilities import Arrangement
 from calls.session.plan import CallPlan, HistoryItem, Limits, Resume
 from calls.vocabulary import Cause, Direction, EventKind, ToolStatus, TurnRole, TurnStatus
 
@@ -28,8 +29,17 @@ class PlanError(RuntimeError):
     permanent = True
 
 
-def build_plan(call: Call, *, is_resumed: bool) -> CallPlan:
-    """All a session needs to serve this call. Raises PlanError without a published agent. Enter the tenant's scope first."""
+def build_plan(
+    call: Call,
+    *,
+    is_resumed: bool,
+    arrangement: Arrangement = Arrangement.STREAMS,
+    is_attached: bool = False,
+) -> CallPlan:
+    """All a session needs to serve this call. `is_attached`: the model session lived on (SIP).
+
+    Raises PlanError without a published agent. Enter the tenant's scope first.
+    """
     first = _first_agent(call)
     if first is None:
         raise PlanError(f"call {call.pk} has no agent version")
@@ -38,7 +48,8 @@ def build_plan(call: Call, *, is_resumed: bool) -> CallPlan:
         agent=first.name,
         agents=agents,
         limits=Limits(lead_ms=settings.PLAYBACK_LEAD_MS, watchdog_ms=settings.MODEL_WATCHDOG_MS),
-        resume=_build_resume(call, first, agents) if is_resumed else None,
+        resume=_build_resume(call, first, agents, is_attached=is_attached) if is_resumed else None,
+        arrangement=arrangement,
     )
 
 
@@ -85,7 +96,7 @@ def _last_agent(call: Call, first: str) -> str:
     return str(event[0].get("target") or first) if event else first
 
 
-def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec]) -> Resume:
+def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec], *, is_attached: bool) -> Resume:
     name = _last_agent(call, first.name)
     tool_runs = list(ToolRun.objects.filter(call=call))
     start = call.answered_at or call.created_at
@@ -103,6 +114,7 @@ def _build_resume(call: Call, first: AgentSpec, agents: dict[str, AgentSpec]) ->
         recording=Recording.objects.filter(call=call, kind=Recording.Kind.CALL, state=Recording.State.RUNNING).exists(),
         disclosed=CallEvent.objects.filter(call=call, kind=EventKind.DISCLOSURE_HEARD).exists(),
         elapsed_ms=elapsed_ms,
+        attached=is_attached,
     )
 
 

@@ -43,13 +43,14 @@ def reap_stale_calls() -> int:
 
 def recover_dead_calls() -> int:
     """Live calls of dead processes whose carrier has not asked again: have it ask (product 7.1). How many were asked for."""
-    if not _is_store_settled() or not _has_living_process():
+    if not is_store_settled() or not _has_living_process():
         return 0
     with every_tenant(reason="a process that died held calls of any tenant"):
         late = Q(lease__process__heartbeat_at__lt=Now() - timedelta(seconds=DEAD_AFTER_S))
         stopped = Q(lease__process__stopped_at__isnull=False)
         calls = list(
             Call.objects.filter(late | stopped, state=CallState.LIVE, lease__released_at=None)
+            .exclude(arrangement="trunk")  # the carrier runs no document there that could be replaced
             .select_related("tenant", "lease__process")
             .order_by("created_at")[:AT_MOST]
         )
@@ -92,7 +93,7 @@ def _find_unsettled() -> list[Call]:
         )
 
 
-def _is_store_settled() -> bool:
+def is_store_settled() -> bool:
     """A store that has just come back shows every process as late: nobody takes over for one time-to-live (decision 5)."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now() - pg_postmaster_start_time() > make_interval(secs => %s)", [2 * DEAD_AFTER_S])
@@ -103,7 +104,8 @@ def _is_store_settled() -> bool:
 def _has_living_process() -> bool:
     """Somebody must be there to take the call; when all are late at once, it is the store that was away."""
     fresh = Now() - timedelta(seconds=FRESH_S)
-    return Process.objects.filter(heartbeat_at__gt=fresh, stopped_at=None, stopping_at=None).exists()
+    takers = Process.objects.filter(kind__in=["media", "web"])  # of streams; SIP has its control processes
+    return takers.filter(heartbeat_at__gt=fresh, stopped_at=None, stopping_at=None).exists()
 
 
 def _reap(call: Call) -> bool:

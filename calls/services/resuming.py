@@ -24,9 +24,9 @@ from calls.services.closing import TERMINAL_STATUSES, close_call, derive_end, re
 from calls.services.leases import is_process_dead
 from calls.services.notes import fresh_key
 from calls.services.plan import build_plan, speaking_agent
-from calls.services.rungs import Why, agent_language, connect_stream, dial_person, end_call, take_rung, take_voicemail
+from calls.services.rungs import Why, agent_language, connect_agent, dial_person, end_call, take_rung, take_voicemail
 from calls.session.commands import Leave
-from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault
+from calls.vocabulary import CallState, Cause, EndReason, EventKind, Fault, Step
 
 MOST_RESUMES = 3  # product 7.1: at most 3 in 60 s, then the next rung
 RESUME_WINDOW_S = 60
@@ -78,9 +78,14 @@ def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -
     if is_failed:
         why = Why(Cause.INTERNAL, Fault.US, request.get("ErrorCode"))
         return take_rung(call, route, start=call.rung + 1, key=key, why=why)
-    leave = _read_leave(call.disposition)
+    leave = read_leave(call.disposition)
     if leave is None:
-        return _reconnect(call, route, key=key, why=_why_without_word(call))
+        return reconnect(call, route, key=key, why=_why_without_word(call))
+    return act_on(call, route, leave, key=key)
+
+
+def act_on(call: Call, route: Route | None, leave: Leave, *, key: str) -> AnyAnswer:
+    """What the session decided when it left."""
     why = Why(leave.cause, leave.fault, leave.detail)
     say = sentences.make_line(leave.say, language=agent_language(call))
     match leave.next:
@@ -103,10 +108,10 @@ def _decide(call: Call, request: CarrierRequest, *, key: str, is_failed: bool) -
         case "ladder":
             return take_rung(call, route, start=call.rung + 1, key=key, why=why, say=say)
         case "resume":
-            return _reconnect(call, route, key=key, why=why, say=say)
+            return reconnect(call, route, key=key, why=why, say=say)
 
 
-def _read_leave(disposition: dict[str, Any]) -> Leave | None:
+def read_leave(disposition: dict[str, Any]) -> Leave | None:
     """None when nobody left word: the stream was cut, or never came."""
     if not disposition.get("next"):
         return None
@@ -115,6 +120,8 @@ def _read_leave(disposition: dict[str, Any]) -> Leave | None:
 
 def _why_without_word(call: Call) -> Why:
     if call.ticket_used_serial < call.ticket_serial:
+        if current_step(call) == Step.SIP:
+            return Why(Cause.INVITE_MISSING, Fault.MODEL)
         return Why(Cause.STREAM_MISSING, Fault.CARRIER)
     lease = getattr(call, "lease", None)
     if lease is not None and lease.process_id is not None:
@@ -123,7 +130,7 @@ def _why_without_word(call: Call) -> Why:
     return Why(Cause.STREAM_LOST, Fault.CARRIER)
 
 
-def _reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: tuple[Line, ...] = ()) -> AnyAnswer:
+def reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: tuple[Line, ...] = ()) -> AnyAnswer:
     """The agent again, on whichever process the stream reaches, unless that has been tried enough."""
     now = timezone.now()
     if call.agent_version_id is None or not _may_reconnect(call):
@@ -132,7 +139,13 @@ def _reconnect(call: Call, route: Route | None, *, key: str, why: Why, say: tupl
     call.resumes += 1
     call.last_resume_at = now
     data = {**why.as_data(), "attempt": call.resumes}
-    return connect_stream(call, key=key, kind=EventKind.RECOVERY, data=data, say=say)
+    return connect_agent(call, current_step(call), key=key, kind=EventKind.RECOVERY, data=data, say=say)
+
+
+def current_step(call: Call) -> Step:
+    """The rung on which the agent serves, or served last: a person or a voicemail below it is no place to reconnect to."""
+    agents = [Step.of(step) for step in call.ladder[: call.rung + 1] if step in (Step.STREAMS, Step.SIP)]
+    return agents[-1] if agents else Step.STREAMS
 
 
 def _may_reconnect(call: Call) -> bool:

@@ -13,12 +13,13 @@ from django.utils import timezone
 from calls.models import Call, CallEvent, Route
 from calls.routing.ladder import Means, find_rung, index_of
 from calls.services import processes, sentences
-from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, Line, TakeVoicemail, to_json
+from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, DialSip, HangUp, Line, TakeVoicemail, to_json
 from calls.services.closing import close_call
 from calls.services.leases import fence_lease
 from calls.services.notes import make_event
 from calls.services.time_limits import limit_call
 from calls.vocabulary import CallState, EndReason, EventKind, Fault, Step
+from gateways.voice_calls import is_sip_ready
 
 _MOVED_FIELDS = ["state", "rung", "answered_at", "ticket_serial", "disposition", "resumes", "last_resume_at"]
 
@@ -51,6 +52,7 @@ def take_rung(
     """Go to the first rung from `start` on that can be run; below the last one, say sorry and end."""
     means = Means(
         has_agent=call.agent_version_id is not None,
+        can_sip=is_sip_ready(),
         person_e164=route.person_e164 if route else "",
         dialled=_find_dialled(call),
     )
@@ -61,8 +63,8 @@ def take_rung(
     call.rung = min(move.index, max(0, len(call.ladder) - 1))
     last_fault = str(move.skipped[-1][2]) if move.skipped else why.fault
     match move.step:
-        case Step.STREAMS:
-            return connect_stream(call, key=key, kind=kind, data=data, say=say)
+        case Step.STREAMS | Step.SIP:
+            return connect_agent(call, move.step, key=key, kind=kind, data=data, say=say)
         case Step.PERSON if route is not None:
             return dial_person(
                 call, e164=route.person_e164, name=route.person_name, key=key, kind=kind, data=data, say=say
@@ -79,6 +81,38 @@ def take_rung(
                 kind=kind,
                 say=(*say, sentences.cannot_help()),
             )
+
+
+def connect_agent(
+    call: Call, step: Step, *, key: str, kind: EventKind, data: dict[str, Any], say: tuple[Line, ...] = ()
+) -> AnyAnswer:
+    """The agent on the path of this rung, fresh or again."""
+    if step == Step.SIP:
+        return connect_sip(call, key=key, kind=kind, data=data, say=say)
+    return connect_stream(call, key=key, kind=kind, data=data, say=say)
+
+
+def connect_sip(
+    call: Call, *, key: str, kind: EventKind, data: dict[str, Any], say: tuple[Line, ...] = ()
+) -> AnyAnswer:
+    """A fresh ticket, and the carrier rings the model. Recording begins with the answer, after the disclosure (product 5.0)."""
+    at = timezone.now()
+    call.ticket_serial += 1
+    spec = call.agent_version.to_spec() if call.agent_version else None
+    records = spec is not None and spec.recording
+    disclosed = call.resumes > 0 and CallEvent.objects.filter(call=call, kind=EventKind.DISCLOSURE_HEARD).exists()
+    if spec is not None and records and not disclosed:
+        say = (*say, *sentences.make_line(spec.disclosure, language=agent_language(call)))
+    answer = DialSip(
+        serial=call.ticket_serial,
+        issued_at=int(at.timestamp()),
+        time_limit_s=settings.CALL_TIME_LIMIT_S,
+        timeout_s=settings.SIP_DIAL_TIMEOUT_S,
+        records=records,
+        say=say,
+    )
+    _move(call, answer, key=key, kind=kind, data=data, at=at)
+    return answer
 
 
 def connect_stream(

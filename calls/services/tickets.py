@@ -27,6 +27,7 @@ from tenants.models import Tenant
 from tenants.scope import every_tenant, tenant_scope
 
 _signer = signing.Signer(salt="switchboard.calls.tickets")
+SIP_TICKET, SIP_CALL = "x-ticket", "x-call-ref"  # our headers of a dialled SIP leg (twilio.md §7.4)
 CLOCK_SKEW_S = 5  # between the process that signed and the one that reads
 
 TicketFault = Literal["malformed", "forged", "expired", "unknown_call", "foreign", "replayed", "ended"]
@@ -93,14 +94,15 @@ def claim(ticket: str, *, call_sid: str, account_sid: str, stream_sid: str) -> C
         process_id = processes.current_id()
         plan = build_plan(call, is_resumed=call.ticket_used_serial > 0)
         with transaction.atomic():
-            token = _bind(call, lease, serial=serial, stream_sid=stream_sid, process_id=process_id)
+            token = bind(call, lease, serial=serial, kind=LegKind.STREAM, sid=stream_sid, process_id=process_id)
             if call.direction != Direction.TEST:  # no carrier to hold it to a limit; the session's own cap stands
                 limit_call(call, max(agent.max_duration_s for agent in plan.agents.values()))
         plan = msgspec.structs.replace(plan, generation=token)
     return ClaimedCall(call.tenant, call, call_ref(call.pk), token, plan)
 
 
-def _bind(call: Call, lease: Lease, *, serial: int, stream_sid: str, process_id: uuid.UUID) -> int:
+def bind(call: Call, lease: Lease, *, serial: int, kind: LegKind, sid: str, process_id: uuid.UUID) -> int:
+    """Use the ticket up for this leg and take the lease, by conditional updates. Raises TicketError. The fencing token."""
     now = timezone.now()
     answered_at = call.answered_at or now
     won = (
@@ -115,15 +117,15 @@ def _bind(call: Call, lease: Lease, *, serial: int, stream_sid: str, process_id:
         raise TicketError("replayed")
     call.ticket_used_serial, call.state, call.answered_at, call.disposition = serial, CallState.LIVE, answered_at, {}
     Leg.objects.bulk_create(
-        [Leg(call=call, tenant_id=call.tenant_id, kind=LegKind.STREAM, carrier_sid=stream_sid, started_at=now)],
+        [Leg(call=call, tenant_id=call.tenant_id, kind=kind, carrier_sid=sid, started_at=now)],
         ignore_conflicts=True,  # the stream status callback may have been faster
     )
     note_event(
         call,
-        f"x:stream:{stream_sid}",
+        f"x:{kind}:{sid}"[:80],
         EventKind.LEG,
         at=now,
-        data={"kind": "stream", "sid": stream_sid, "state": "claimed", "token": token},
+        data={"kind": str(kind), "sid": sid, "state": "claimed", "token": token},
     )
     announce_call(call)
     return token

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 HIDDEN = "(hidden)"
 _AUDIO = re.compile(r'("(?:payload|audio|delta)"\s*:\s*")([A-Za-z0-9+/=]{40,})(")')
 _DIGIT = re.compile(r'("digit"\s*:\s*")([^"]*)(")')
+_KEY = re.compile(r'(dtmf_event_received"\s*,\s*"event"\s*:\s*")([^"]*)(")')  # on SIP the keys come from the model
 _TICKET = re.compile(r'("ticket"\s*:\s*")([^"]*)(")')
 
 
@@ -47,6 +48,7 @@ class Capture:
 def redact(frame: bytes | str) -> str:
     text = frame if isinstance(frame, str) else frame.decode(errors="replace")
     text = _AUDIO.sub(lambda found: f"{found[1]}({len(found[2]) * 3 // 4} bytes){found[3]}", text)
+    text = _KEY.sub(rf"\g<1>{HIDDEN}\g<3>", text)
     text = _DIGIT.sub(rf"\g<1>{HIDDEN}\g<3>", text)
     return _TICKET.sub(rf"\g<1>{HIDDEN}\g<3>", text)
 

@@ -80,6 +80,11 @@ class CallDriver:
             call, tools=make_tools(self._keys.redeem), records=records, deliver=self.deliver, began_at=self._born_at
         )
 
+    @property
+    def is_leaving(self) -> bool:
+        """The exit was taken, or the call is over here."""
+        return self._leaving or self._over.is_set()
+
     # --- the one way in -------------------------------------------------------------------------------------------
 
     def deliver(self, event: Event, *, not_before_ms: float = 0.0) -> None:

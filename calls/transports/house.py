@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,11 +21,13 @@ from agents.models import Secret
 from agents.tools.client import ToolClient
 from agents.tools.fence import EgressFence
 from agents.tools.runner import ToolRunner
+from calls.models import Call
 from calls.selectors import find_call, find_trial
 from calls.services import live, tickets, trials
-from calls.services.addresses import dial_url, resume_url
+from calls.services.addresses import call_ref, dial_url, resume_url
 from calls.services.disposition import save_disposition
 from calls.session.commands import Leave
+from calls.session.plan import CallPlan
 from calls.transports.ports import LiveCall, Redeem, Tools
 from calls.vocabulary import Direction
 from calls.wire.media_streams import Start
@@ -111,25 +113,26 @@ class SwitchboardHouse:
             account_sid=body.account_sid,
             stream_sid=start.stream_sid,
         )
-        call = claimed.call
         if claimed.ref != ref:
             log.warning("ticket_of_another_path", call_ref=ref)  # genuine, only misdelivered: the ticket decides
-        with tenant_scope(claimed.tenant):
+        return self._furnish(claimed.tenant, claimed.call, token=claimed.token, plan=claimed.plan)
+
+    def _furnish(self, tenant: Tenant, call: Call, *, token: int, plan: CallPlan) -> LiveCall:
+        """Keep at hand what the call needs when the database is away: its carrier and its tools' secrets."""
+        with tenant_scope(tenant):
             if call.direction != Direction.TEST:
                 self._carriers[call.pk] = live.open_carrier(call)
-            names = {
-                name for agent in claimed.plan.agents.values() for tool in agent.tools for name in tool.secret_names
-            }
+            names = {name for agent in plan.agents.values() for tool in agent.tools for name in tool.secret_names}
             if names:
                 self._secrets[call.pk] = {row.name: row.value for row in Secret.objects.filter(name__in=names)}
         return LiveCall(
             call_id=call.pk,
-            tenant_id=claimed.tenant.pk,
-            ref=claimed.ref,
+            tenant_id=tenant.pk,
+            ref=call_ref(call.pk),
             carrier_sid=call.carrier_sid,
             account_sid=call.account_sid,
-            token=claimed.token,
-            plan=claimed.plan,
+            token=token,
+            plan=plan,
             end_user=call.from_number,
         )
 
@@ -137,7 +140,10 @@ class SwitchboardHouse:
         """Give the lease back, as soon as the database listens; nobody waits for it."""
         self._carriers.pop(call.call_id, None)
         self._secrets.pop(call.call_id, None)
-        task = asyncio.get_running_loop().create_task(self._say_goodbye(call, reason, fault, is_over))
+        self._later(self._say_goodbye(call, reason, fault, is_over))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._goodbyes.add(task)
         task.add_done_callback(self._goodbyes.discard)
 
@@ -148,9 +154,13 @@ class SwitchboardHouse:
                     call.call_id, token=call.token, reason=reason, fault=fault, is_over=is_over
                 )
 
+        await self._insist(finish)
+
+    async def _insist(self, question: Callable[[], bool]) -> None:
+        """Until the database answers, or for so long that others have settled the call."""
         for _ in range(GOODBYE_TRIES):
             try:
-                await self.ask(finish)
+                await self.ask(question)
                 return
             except DatabaseError as error:
                 log.warning("lease_not_released", detail=str(error)[:200])

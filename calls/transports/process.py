@@ -174,7 +174,7 @@ class MediaProcess:
                     self._registered.set()
                 if self.draining:
                     processes.mark_stopping(self.id)
-                    self._has_successor = _find_others(self.id)
+                    self._has_successor = _find_others(self.id, kind)
             except DatabaseError as error:
                 log.warning("heartbeat_missed", detail=str(error)[:200])
                 connection.close()
@@ -186,10 +186,15 @@ class MediaProcess:
         connection.close()
 
 
-def _find_others(process_id: UUID) -> bool:
+def _find_others(process_id: UUID, kind: str) -> bool:
     """Whether a call that leaves here finds another process: one whose heart beats and that is not stopping itself."""
     fresh = Now() - timedelta(seconds=leases.DEAD_AFTER_S)
-    others = Process.objects.filter(heartbeat_at__gt=fresh, stopping_at=None, stopped_at=None).exclude(pk=process_id)
+    kinds = (
+        ["sidebands"] if kind == "sidebands" else ["media", "web"]
+    )  # a stream and a control socket need different takers
+    others = Process.objects.filter(heartbeat_at__gt=fresh, stopping_at=None, stopped_at=None, kind__in=kinds).exclude(
+        pk=process_id
+    )
     return others.exists()
 
 

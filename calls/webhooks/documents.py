@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calls.services import addresses, sentences
-from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, HangUp, Line, TakeVoicemail
-from calls.services.tickets import make_ticket
+from calls.services.answers import AnyAnswer, ConnectStream, DialPerson, DialSip, HangUp, Line, TakeVoicemail
+from calls.services.tickets import SIP_CALL, SIP_TICKET, make_ticket
 from gateways.twiml import Document
+from gateways.voice_calls import sip_address
 
 STREAM_NAME = "agent"
 TICKET = "ticket"
@@ -30,6 +31,19 @@ def render_answer(answer: AnyAnswer, ref: str) -> str:
                 status_callback=addresses.stream_status_url(ref),
                 parameters={TICKET: make_ticket(ref, serial=answer.serial, issued_at=answer.issued_at)},
             ).redirect(addresses.resume_url(ref))
+        case DialSip():
+            document.dial_sip(
+                sip_address(),
+                headers={
+                    SIP_TICKET: make_ticket(ref, serial=answer.serial, issued_at=answer.issued_at),
+                    SIP_CALL: ref,
+                },
+                action=addresses.sip_url(ref),
+                refer_url=addresses.refer_url(ref),
+                time_limit_s=answer.time_limit_s,
+                timeout_s=answer.timeout_s,
+                recording_status_callback=addresses.recording_url(ref) if answer.records else "",
+            )
         case DialPerson():
             document.dial_number(
                 answer.e164,

@@ -8,7 +8,14 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from calls.models import Route
-from calls.selectors import find_account, find_account_by_ref, find_call_by_sid, find_route
+from calls.selectors import (
+    find_account,
+    find_account_by_ref,
+    find_call_by_sid,
+    find_route,
+    find_route_of,
+    find_trunk,
+)
 from calls.services import addresses, opening
 from calls.services.carrier_request import CarrierRequest
 from calls.services.legs import note_call_status, note_person_status, note_stream_status
@@ -16,6 +23,7 @@ from calls.services.notes import tell_operator
 from calls.services.people import end_dial, end_voicemail
 from calls.services.recordings import note_recording
 from calls.services.resuming import resume_call
+from calls.services.sip_ends import end_sip_dial, recover_trunk_call
 from calls.webhooks.documents import HOLD_QUERY, MOST_HOLDS, render_answer, render_farewell, render_hold
 from calls.webhooks.door import (
     Checked,
@@ -66,6 +74,36 @@ def _resume(checked: Checked) -> str:
 def _dial(checked: Checked) -> str:
     """A `<Dial>` has ended."""
     return render_answer(end_dial(checked.call.pk, checked.request), checked.ref)
+
+
+def _sip(checked: Checked) -> str:
+    """The SIP leg to the model has ended."""
+    return render_answer(end_sip_dial(checked.call.pk, checked.request), checked.ref)
+
+
+@about_call
+def refer(checked: Checked) -> str:
+    """The model's side asked the carrier to move the caller. We move calls ourselves, so the caller goes where the record says."""
+    tell_operator(
+        "refer_refused", call_id=str(checked.call.pk), target=checked.request.get("ReferTransferTarget")[:120]
+    )
+    return render_answer(resume_call(checked.call.pk, checked.request), checked.ref)
+
+
+def _trunk(request: HttpRequest, public_id: str) -> HttpResponse:
+    """No origination address of a trunk took the call: it is an ordinary call from here on (twilio.md §7.3)."""
+    form = read_form(request)
+    found = find_trunk(public_id)
+    account = found.account if found else find_account("".join(form.get("AccountSid", [])[:1]))
+    carrier_request = check_carrier(request, form, account, about="trunk")
+    if found is None:
+        raise Refused(404, "unknown trunk")
+    with tenant_scope(found.tenant):
+        route = find_route_of(carrier_request.to_number, found.account)
+        if route is None:
+            tell_operator("unknown_number", account_sid=carrier_request.account_sid, to=carrier_request.to_number)
+            return _render(opening.refuse_unknown_number())
+        return _render(recover_trunk_call(route, carrier_request))
 
 
 def _voicemail(checked: Checked) -> str:
@@ -164,4 +202,6 @@ voice = guarded(_voice, hold=_hold)
 fallback = guarded(_fallback, hold=_hold)
 resume = about_call(_resume, hold=_hold)
 dial = about_call(_dial, hold=_hold_at_resume)
+sip = about_call(_sip, hold=_hold_at_resume)
+trunk = guarded(_trunk, hold=_hold)
 voicemail = about_call(_voicemail, hold=lambda _request: render_farewell())

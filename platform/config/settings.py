@@ -238,7 +238,11 @@ OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1"
 OPENAI_PROJECT = env.str("OPENAI_PROJECT", default="")
 OPENAI_ORGANIZATION = env.str("OPENAI_ORGANIZATION", default="")
 OPENAI_WEBHOOK_SECRET = env.str("OPENAI_WEBHOOK_SECRET", default="")
-OPENAI_SIP_URI = env.str("OPENAI_SIP_URI", default="")
+OPENAI_WEBHOOK_SECRETS = OPENAI_WEBHOOK_SECRET.replace(",", " ").split()  # two while one is rotated
+OPENAI_SIP_URI = env.str("OPENAI_SIP_URI", default="")  # empty: made from OPENAI_PROJECT (gateways.voice_calls)
+OPENAI_TIMEOUT_S = env.float(
+    "OPENAI_TIMEOUT_S", default=6.0
+)  # of accept: 5 s before a 404 were seen (openai-realtime.md §1.4)
 
 # --- Calls -----------------------------------------------------------------------------------------------------------
 
@@ -252,6 +256,7 @@ DEBUG_CALLS = env.bool("SWITCHBOARD_DEBUG_CALLS", default=False)
 DEBUG_CALLS_MAX_BYTES = env.int("SWITCHBOARD_DEBUG_CALLS_MAX_BYTES", default=20_000_000)
 TOOL_EGRESS_ALLOW: list[str] = env.list("TOOL_EGRESS_ALLOW", default=[])
 TICKET_SECONDS = env.int("TICKET_SECONDS", default=120)
+SIP_DIAL_TIMEOUT_S = env.int("SIP_DIAL_TIMEOUT_S", default=12)  # twilio.md §7.4: 10–15 s; then the next rung
 DIAL_TIMEOUT_S = env.int("DIAL_TIMEOUT_S", default=20)  # twilio.md §14: 10–20 s
 VOICEMAIL_MAX_S = env.int("VOICEMAIL_MAX_S", default=120)
 if not 200 <= PLAYBACK_LEAD_MS <= 2_000:

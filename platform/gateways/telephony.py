@@ -42,6 +42,8 @@ class CarrierCall:
     price_unit: str
     started_at: datetime | None
     ended_at: datetime | None
+    created_at: datetime | None = None
+    trunk_sid: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -78,9 +80,24 @@ class TwilioGateway(TwilioAccount):
         with self._speaking("fetch call"):
             return _call(self._client.calls(sid).fetch())
 
-    def list_calls(self, *, to_number: str = "", status: str = "", limit: int = 50) -> list[CarrierCall]:
+    def list_calls(
+        self,
+        *,
+        to_number: str = "",
+        status: str = "",
+        parent_sid: str = "",
+        started_after: datetime | None = None,
+        limit: int = 50,
+    ) -> list[CarrierCall]:
+        """Newest first."""
         with self._speaking("list calls"):
-            rows = self._client.calls.list(to=to_number or values.unset, status=status or values.unset, limit=limit)
+            rows = self._client.calls.list(
+                to=to_number or values.unset,
+                status=status or values.unset,
+                parent_call_sid=parent_sid or values.unset,
+                start_time_after=started_after or values.unset,
+                limit=limit,
+            )
             return [_call(row) for row in rows]
 
     def update_call(
@@ -249,6 +266,8 @@ def _call(row: object) -> CarrierCall:
         price_unit=get("price_unit").upper(),
         started_at=_moment(row, "start_time"),
         ended_at=_moment(row, "end_time"),
+        created_at=_moment(row, "date_created"),
+        trunk_sid=get("trunk_sid"),
     )
 
 

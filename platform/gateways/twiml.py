@@ -6,11 +6,13 @@ Builds text and nothing else; what to answer is decided elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from twilio.twiml.voice_response import Connect, Dial, VoiceResponse
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 LONGEST_DOCUMENT = 64_000  # bytes; error 11750 above (twilio.md §3.2)
+LONGEST_SIP_URI = 255  # exclusive, headers included (§7.4)
 LONGEST_PARAMETER = 500  # characters of name and value together, exclusive (§1.2)
 
 
@@ -75,6 +77,45 @@ class Document:
             status_callback_method="POST" if status_callback else None,
             status_callback_event="initiated ringing answered completed" if status_callback else None,
         )
+        self._response.append(dial)
+        return self
+
+    def dial_sip(
+        self,
+        uri: str,
+        *,
+        headers: Mapping[str, str],
+        action: str,
+        refer_url: str,
+        time_limit_s: int,
+        timeout_s: int,
+        recording_status_callback: str = "",
+    ) -> Document:
+        """`<Dial><Sip>`, ringing until it is answered; recorded from the answer when there is a callback for it.
+
+        Raises TwimlError for what the carrier would refuse (twilio.md §7.4).
+        """
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in headers.items())
+        address = f"{uri}?{query}" if query else uri
+        if not uri.startswith("sip:") or len(address) >= LONGEST_SIP_URI:
+            raise TwimlError("a SIP address begins with sip: and is shorter than 255 characters (21227)")
+        if any(not name.startswith("x-") for name in headers):
+            raise TwimlError("own SIP headers begin with x- (21229)")
+        dial = Dial(
+            action=action,
+            method="POST",
+            time_limit=time_limit_s,
+            timeout=timeout_s,
+            answer_on_bridge=True,
+            refer_url=refer_url,
+            refer_method="POST",
+            record="record-from-answer-dual" if recording_status_callback else None,
+            trim="do-not-trim" if recording_status_callback else None,  # offsets hold (§4.5)
+            recording_status_callback=recording_status_callback or None,
+            recording_status_callback_method="POST" if recording_status_callback else None,
+            recording_status_callback_event="in-progress completed absent" if recording_status_callback else None,
+        )
+        dial.sip(address)
         self._response.append(dial)
         return self
 

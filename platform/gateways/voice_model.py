@@ -41,6 +41,11 @@ def make_endpoint(model: str, *, end_user: str = "") -> Endpoint:
     parts = urlsplit(settings.OPENAI_BASE_URL)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     url = urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + "/realtime", f"model={quote(model)}", ""))
+    return Endpoint(url, model, make_headers(end_user=end_user))
+
+
+def make_headers(*, end_user: str = "") -> tuple[tuple[str, str], ...]:
+    """Who asks, on sockets and REST alike. No `OpenAI-Beta`: it pins the retired event schema (§1.2)."""
     headers = [("Authorization", f"Bearer {settings.OPENAI_API_KEY}")]
     if settings.OPENAI_ORGANIZATION:
         headers.append(("OpenAI-Organization", settings.OPENAI_ORGANIZATION))
@@ -48,7 +53,7 @@ def make_endpoint(model: str, *, end_user: str = "") -> Endpoint:
         headers.append(("OpenAI-Project", settings.OPENAI_PROJECT))
     if end_user:
         headers.append(("OpenAI-Safety-Identifier", hash_end_user(end_user)))
-    return Endpoint(url, model, tuple(headers))  # no `OpenAI-Beta`: it pins the retired event schema (§1.2)
+    return tuple(headers)
 
 
 def hash_end_user(end_user: str) -> str:

@@ -26,6 +26,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--keep-audio-ms", type=int, default=60_000, help="sound kept per session and direction")
     parser.add_argument("--first-delta-ms", type=int, default=Timing().first_delta_ms)
     parser.add_argument("--speech-factor", type=float, default=Timing().speech_factor)
+    parser.add_argument("--project", default="", help="the SIP address's user part; empty takes any")
+    parser.add_argument("--webhook-url", default="", help="where invitations are announced")
+    parser.add_argument("--webhook-secret", default="")
     return parser.parse_args()
 
 
@@ -35,6 +38,9 @@ async def run(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         cache_dir=arguments.cache,
         recorded_audio_ms=arguments.keep_audio_ms,
+        project=arguments.project,
+        webhook_url=arguments.webhook_url,
+        webhook_secret=arguments.webhook_secret,
         timing=Timing(first_delta_ms=arguments.first_delta_ms, speech_factor=arguments.speech_factor),
     )
     if arguments.api_key:

@@ -18,6 +18,7 @@ class Timing:
         100,
         400,
     )  # each audio delta's length is drawn from this range (§7.1: "hundreds of ms occur")
+    accept_ms: int = 20  # from the request to the answer; media follow
     transcription_ms: int = 250  # from `committed` to the caller's transcript
 
 
@@ -44,6 +45,7 @@ class Switches:
     rearm_idle_after_failure: bool = False  # §3.4
     instruction_tokens_max: int = 16384  # §6.1: documented for gpt-realtime, assumed for 2.x
     legacy_events: bool = False  # §4.2: conversation.created and conversation.item.created "may appear"
+    sip_deltas_on_sideband: bool = False  # §4.2: whether a control socket gets the sound as well [unverified]
     rate_limit_names: tuple[str, ...] = ("tokens",)  # §4.2: "in practice only tokens seen"
 
 
@@ -60,4 +62,7 @@ class DoubleConfig:
     unheard_text: str = ""  # transcript of audio that no registered clip explains
     recorded_audio_ms: int = 600_000  # caller audio kept per session for assertions
     remembered_sessions: int = 200
+    project: str = ""  # the user part of the SIP address; empty: any (§1.3)
+    webhook_url: str = ""  # where `realtime.call.incoming` goes; empty: nowhere
+    webhook_secret: str = ""
     seed: int = 1  # of the delta lengths, so that a run can be repeated

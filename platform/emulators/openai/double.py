@@ -19,9 +19,10 @@ from emulators.openai.config import DoubleConfig
 from emulators.openai.control import add_control_routes
 from emulators.openai.faults import ABNORMAL_CLOSURE, Fault, FaultKind, FaultQueue
 from emulators.openai.hearing import Hearing
-from emulators.openai.models import MODELS, RealtimeModel, access_model
+from emulators.openai.models import MODELS, RealtimeModel, access_model, choose_session_voice
 from emulators.openai.script import Script
 from emulators.openai.session import APPEND_MAX_BYTES, Closing, RealtimeSession, Shared
+from emulators.openai.sip import SipEdge
 from emulators.openai.wire import JsonObject, RequestError
 from emulators.speech import Synthesiser, Voice
 
@@ -42,13 +43,14 @@ class OpenAIDouble:
         self.synthesiser = Synthesiser(cache_dir=self.config.cache_dir)
         self.hearing = Hearing(unheard_text=self.config.unheard_text)
         self.faults = FaultQueue()
-        self._shared = Shared(
+        self.shared = Shared(
             config=self.config,
             synthesiser=self.synthesiser,
             hearing=self.hearing,
             faults=self.faults,
             read_script=lambda: self.script,
         )
+        self.sip = SipEdge(self)
         self._runner: web.AppRunner | None = None
         self._port = 0
         self._stopped = asyncio.Event()
@@ -85,6 +87,7 @@ class OpenAIDouble:
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/v1/models/{model_id}", self._show_model)
         add_control_routes(app, self)
+        self.sip.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_WAIT_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.config.host, self.config.port)
@@ -93,6 +96,7 @@ class OpenAIDouble:
 
     async def stop(self) -> None:
         self._stopped.set()
+        await self.sip.stop()
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*(_close_for_shutdown(socket) for socket in self._sockets))
@@ -135,14 +139,14 @@ class OpenAIDouble:
     # REST.
 
     async def _list_models(self, request: web.Request) -> web.Response:
-        self._check_key(request)
+        self.check_key(request)
         return web.json_response({"object": "list", "data": [model.describe() for model in MODELS.values()]})
 
     async def _show_model(self, request: web.Request) -> web.Response:
-        self._check_key(request)
+        self.check_key(request)
         return web.json_response(access_model(request.match_info["model_id"]).describe())
 
-    def _check_key(self, request: web.Request) -> None:
+    def check_key(self, request: web.Request) -> None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if not key:
             raise RequestError(
@@ -165,6 +169,8 @@ class OpenAIDouble:
                 "The Realtime beta API is no longer supported. Remove the OpenAI-Beta header.",
                 code="invalid_request_error",
             )
+        if "call_id" in request.query:
+            return await self._serve_sideband(request)
         refusal, model = self._check_session(request)
         if refusal is not None and refusal.status != _INVALID_KEY_CLOSE:
             raise refusal
@@ -175,22 +181,63 @@ class OpenAIDouble:
         if refusal is not None or model is None:
             await _close_refused(socket, refusal)
             return socket
-        session = RealtimeSession(self._shared, index=self.session_count, model=model, headers=_read_headers(request))
+        session = RealtimeSession(self.shared, index=self.session_count, model=model, headers=_read_headers(request))
         await self._serve_session(request, socket, session)
         return socket
+
+    async def _serve_sideband(self, request: web.Request) -> web.StreamResponse:
+        """§1.1: control of a call that is live; its sound stays on the SIP leg."""
+        self.check_key(request)
+        session = self.sip.find_live(request.query["call_id"])
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_FRAME_MAX_BYTES, timeout=_CLOSE_WAIT_S)
+        if not socket.can_prepare(request).ok:
+            raise RequestError("This endpoint requires a WebSocket upgrade.")
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        outbox = session.attach()
+        writer = asyncio.get_running_loop().create_task(_write(request, socket, outbox))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    session.receive(message.data)
+        finally:
+            self._sockets.discard(socket)
+            session.detach(outbox)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+        return socket
+
+    def next_index(self) -> int:
+        return self.session_count
+
+    def enter(self, session: RealtimeSession) -> None:
+        """The session is one of the double's from now on."""
+        self.sessions.append(session)
+        del self.sessions[: -self.config.remembered_sessions]
+        self.session_count += 1
+        session.on_settings = self.warm_up
+        self.warm_up(choose_session_voice(session.settings))
+        self._wake_later()
+
+    def _wake_later(self) -> None:
+        async def wake() -> None:
+            async with self._arrived:
+                self._arrived.notify_all()
+
+        task = asyncio.get_running_loop().create_task(wake())
+        self._warming.add(task)
+        task.add_done_callback(self._warming.discard)
 
     def _check_session(self, request: web.Request) -> tuple[RequestError | None, RealtimeModel | None]:
         """A refusal with status 3000 comes after the upgrade, any other instead of it (§1.2)."""
         switches = self.config.switches
         try:
-            self._check_key(request)
+            self.check_key(request)
         except RequestError as refusal:
             if refusal.code == "invalid_api_key" and switches.invalid_key == "close_3000":
                 refusal.status = _INVALID_KEY_CLOSE
             return refusal, None
-        if "call_id" in request.query:  # no SIP call exists in this double
-            message = "No session found for the provided call_id"
-            return RequestError(message, code="call_id_not_found", status=404), None
         model_id = request.query.get("model")
         if model_id is None:
             message = "Missing required parameter: 'model'."
@@ -223,7 +270,7 @@ class OpenAIDouble:
         session.open()
         async with self._arrived:
             self._arrived.notify_all()
-        writer = asyncio.get_running_loop().create_task(_write(request, socket, session))
+        writer = asyncio.get_running_loop().create_task(_write(request, socket, session.outbox))
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -245,10 +292,10 @@ def _read_headers(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
 
 
-async def _write(request: web.Request, socket: web.WebSocketResponse, session: RealtimeSession) -> None:
+async def _write(request: web.Request, socket: web.WebSocketResponse, outbox: asyncio.Queue[bytes | Closing]) -> None:
     """The one writer of the socket."""
     while True:
-        frame = await session.outbox.get()
+        frame = await outbox.get()
         if isinstance(frame, Closing):
             if frame.code == ABNORMAL_CLOSURE:
                 if request.transport is not None:

@@ -33,6 +33,14 @@ class FaultKind(StrEnum):
     TRANSCRIPT_FAILED = "transcript_failed"
     TRANSCRIPT_MISSING = "transcript_missing"
     TRUNCATE_ERROR = "truncate_error"
+    # Taken by the next SIP call (openai-realtime.md §1.4, §2.3).
+    NO_WEBHOOK = "no_webhook"  # the vendor's incident: nobody is told
+    SECOND_WEBHOOK = "second_webhook"  # the same call under another webhook id
+    LIVE_WEBHOOK_TOO = "live_webhook_too"  # the other product's event for the same call
+    REFUSE_ACCEPT = "refuse_accept"  # status, code
+    HANG_ACCEPT = "hang_accept"  # delay_ms
+    DIE_AFTER_ACCEPT = "die_after_accept"  # delay_ms: 200, and then the call is over
+    REFER_UNHEARD = "refer_unheard"  # 200, and nothing happens
     # Done at once to a live session.
     GARBAGE_FRAME = "garbage_frame"
     UNKNOWN_EVENT = "unknown_event"

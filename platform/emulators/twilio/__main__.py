@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--network-delay-ms", type=float, default=0.0, help="each way on the media socket")
     parser.add_argument("--lenient", action="store_true", help="TwiML schema warnings do not fail the document")
     parser.add_argument("--cache", type=Path, help="folder of clips, shared with other doubles")
+    parser.add_argument("--sip-host", action="append", default=[], help="HOST=ws://…: who stands behind a SIP host")
     given = parser.parse_args()
     if given.cache is not None:
         keep_clips_in(given.cache)
@@ -45,6 +46,7 @@ def main() -> None:
         speed=given.speed,
         network_delay_ms=given.network_delay_ms,
         strict=not given.lenient,
+        sip_hosts=dict(entry.split("=", 1) for entry in given.sip_host),
     )
     uvloop.run(serve(config))
 

@@ -48,6 +48,9 @@ class DoubleConfig:
     dial_timeout_slack_s: float = 0.0  # §3.6: "~5 s added" [unverified], off to keep tests short
     actions_after_hangup: bool = True  # Dial, Connect and Record ask their action when the caller hung up [unverified]
     action_after_update: bool = False  # §4.3: not guaranteed when REST replaced the document [unverified]
+    sip_hosts: dict[str, str] = field(
+        default_factory=dict
+    )  # host of a SIP URI → address of the link that stands for it
     stir_verstat: str | None = "TN-Validation-Passed-A"  # §3.1: may be absent
     machine_detection_s: float = 3.0  # §4.1: typical 2–4 s
 

@@ -17,6 +17,7 @@ from emulators.twilio.interpreter import (
 )
 from emulators.twilio.leg import SILENT_FRAME, Frame, Leg
 from emulators.twilio.recording import Recording, begin_recording, read_order
+from emulators.twilio.sip_link import SipFailed, SipLink, find_endpoint
 from emulators.twilio.twiml import Node
 from emulators.twilio.values import Outcome, Status, TwilioFault
 from emulators.twilio.webhooks import resolve_url
@@ -50,6 +51,7 @@ class DialLeg:
     call: Call
     ready: asyncio.Event
     over: asyncio.Event
+    link: SipLink | None = None  # the far end is another double
     taken: bool = False  # REST gave the leg a document of its own: it lives on without us
 
 
@@ -153,6 +155,11 @@ def _place(call: Call, document: Document, node: Node, noun: Node) -> DialLeg:
         events=frozenset(noun.get("statusCallbackEvent", "completed").split()),
     )
     leg = DialLeg(child, asyncio.Event(), asyncio.Event())
+    endpoint = find_endpoint(call, noun.text) if noun.name == "Sip" else ""
+    if endpoint:
+        caller = node.get("callerId") or call.from_
+        leg.link = SipLink(child, noun.text, endpoint=endpoint, caller=caller, parent_sid=call.sid)
+        leg.link.on_refer = lambda target: _take_refer(call, document, node, target)
     whisper = noun.get("url")
     source = Source(url=resolve_url(document.url, whisper), method=noun.get("method", "POST")) if whisper else None
     call.note("dial", to=noun.text, sid=child.sid)
@@ -165,17 +172,25 @@ async def _take(leg: DialLeg, *, digits: str, whisper: Source | None) -> None:
     from emulators.twilio.verbs import play_digits  # the verbs stand on this module
 
     try:
-        await ring_person(leg.call)
+        if leg.link is not None:
+            await ring_endpoint(leg.call, leg.link)
+        else:
+            await ring_person(leg.call)
         if digits:
             await play_digits(leg.call, digits)
         if whisper is not None:
             await _whisper(leg.call, whisper)
         leg.ready.set()
+        if leg.link is not None:
+            await leg.link.over.wait()
+            raise Interrupted(End(Status.COMPLETED, "callee"))
         await asyncio.Event().wait()  # ends by an order: somebody hangs up, or REST takes the leg away
     except asyncio.CancelledError:
         leg.taken = not leg.call.hung_up
         raise
     finally:
+        if leg.link is not None:
+            await leg.link.close()
         leg.over.set()
 
 
@@ -198,6 +213,29 @@ async def ring_person(call: Call) -> None:
     status, code = _UNREACHED[person.outcome]
     call.sip_code = person.sip_code if person.sip_code != 200 else code
     raise Interrupted(End(status, "callee"))
+
+
+async def ring_endpoint(call: Call, link: SipLink) -> None:
+    """Rings a SIP endpoint; returns when it was answered. Raises Interrupted with the outcome otherwise (§7.4)."""
+    call.progress("initiated")
+    try:
+        await link.dial()
+    except SipFailed as failed:
+        call.sip_code = failed.code
+        status = {486: Status.BUSY, 480: Status.NO_ANSWER}.get(failed.code, Status.FAILED)
+        raise Interrupted(End(status, "callee")) from None
+    call.sip_code = 200
+    call.answer()
+
+
+def _take_refer(call: Call, document: Document, node: Node, target: str) -> None:
+    """§7.5: refused unless `referUrl` is set; then its document runs for the other party."""
+    call.note("refer", target=target)
+    if node.get("referUrl"):
+        url = resolve_url(document.url, node.get("referUrl"))
+        call.run_document(
+            Source(url=url, method=node.get("referMethod", "POST"), params=(("ReferTransferTarget", target),))
+        )
 
 
 async def _whisper(call: Call, source: Source) -> None:
@@ -259,6 +297,8 @@ async def _join(call: Call, node: Node, winner: DialLeg, stars: _Stars | None) -
     call.leg.listeners.append(to_callee)
     winner.call.leg.listeners.append(to_caller)
     call.note("bridged", sid=winner.call.sid)
+    if winner.link is not None:
+        call.digit_listeners.append(winner.link.press)
     waits = {asyncio.ensure_future(winner.over.wait())}
     if stars is not None:
         waits.add(asyncio.ensure_future(stars.pressed.wait()))
@@ -268,6 +308,8 @@ async def _join(call: Call, node: Node, winner: DialLeg, stars: _Stars | None) -
     finally:
         for wait in waits:
             wait.cancel()
+        if winner.link is not None:
+            call.digit_listeners.remove(winner.link.press)
         call.leg.listeners.remove(to_callee)
         winner.call.leg.listeners.remove(to_caller)
 

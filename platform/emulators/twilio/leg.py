@@ -139,6 +139,10 @@ class Leg:
             self._spoken_out = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._spoken_out)
 
+    def say(self, mulaw: bytes) -> None:
+        """Sound of a far end that is no script, in time by itself."""
+        self._mouth.extend(cut_frames(mulaw))
+
     async def press(self, digits: str) -> None:
         for digit in digits:
             if digit == "w":
