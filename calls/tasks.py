@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.aftermath import carrier, limits, recordings, rollups, steps, totals  # noqa: F401 # importing them registers their workers
-from calls.models import AfterStep
-from calls.services import numbers, reaping
-from tenants.models import Number, Tenant
+from calls.aftermath import carrier, limits, recordings, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.models import AfterStep, CallExport
+from calls.services import exports, reaping
+from tenants.models import Tenant
 from tenants.scope import every_tenant, tenant_scope
 from tenants.task import TenantTask
 
@@ -50,29 +52,26 @@ def recover_calls() -> None:
     reaping.recover_dead_calls()
 
 
-@shared_task
-def roll_up_costs() -> None:
-    """Add up the days whose calls or entries changed."""
-    rollups.roll_up_due()
+@shared_task(time_limit=3_600, soft_time_limit=3_500)
+def run_export(export_id: str) -> None:
+    """Finds its tenant itself: the file is written over many batches, each in a scope of its own."""
+    with every_tenant(reason="an export's row names its tenant"):
+        export = CallExport.objects.select_related("tenant").filter(pk=export_id).first()
+    if export is not None:
+        exports.run_export(export.tenant, export.pk)
 
 
 @shared_task
-def follow_time_zones() -> None:
-    """Add up anew where a tenant's midnight moved."""
-    rollups.follow_time_zones()
-
-
-@shared_task(base=TenantTask)
-def check_numbers() -> None:
-    """The carrier's list against ours, for the tenant in scope."""
-    numbers.check_all_numbers()
-
-
-@shared_task
-def check_every_number() -> None:
-    """Each night: look for numbers whose configuration at the carrier is no longer ours (product 3.3)."""
-    with every_tenant(reason="the nightly look at the carrier visits every tenant with active numbers"):
-        ids = set(Number.objects.filter(state=Number.State.ACTIVE).values_list("tenant_id", flat=True))
-    for tenant in Tenant.objects.filter(pk__in=ids, state=Tenant.State.ACTIVE):
-        with tenant_scope(tenant):
-            check_numbers.delay()
+def sweep_exports() -> None:
+    """Send exports that are due or whose worker died; delete the files of those whose time is over."""
+    now = timezone.now()
+    with every_tenant(reason="the sweeper looks for exports of all tenants"):
+        due = CallExport.objects.filter(state=CallExport.State.DUE, due_at__lte=now - timedelta(seconds=5))
+        waiting = list(due.filter(Q(claimed_until=None) | Q(claimed_until__lt=now)).values_list("id", flat=True)[:20])
+        over = list(
+            CallExport.objects.filter(state=CallExport.State.DONE, expires_at__lte=now).select_related("tenant")[:100]
+        )
+    for export_id in waiting:
+        run_export.delay(str(export_id))
+    for export in over:
+        exports.expire_exports(export.tenant, [export.pk])

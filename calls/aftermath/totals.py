@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from django.db.models import Count, Q
 
-from calls.aftermath.rollups import mark_call
 from calls.aftermath.steps import worker
 from calls.ledger.entries import sum_cost
 from calls.ledger.usage import make_up_usage
 from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Recording, ToolRun, Turn
+from calls.services.indexing import index_words
 from calls.services.orphans import end_orphans
 from calls.vocabulary import EventKind, Flag, Step, ToolStatus
 
@@ -43,7 +43,7 @@ def compute_totals(step: AfterStep) -> None:
         currency=cost[1] if cost else "",
         flags=sorted(find_flags(call)),
     )
-    mark_call(call)
+    index_words(call)
 
 
 def percentile(values: Sequence[int], percent: int) -> int | None:

@@ -30,6 +30,7 @@ from calls.readouts.access import NotFound, access_call
 from calls.services.announce import call_group, live_group
 from dashboard.call_page import gather_call
 from tenants.models import Membership, Tenant
+from tenants.permissions import Permission, may
 from tenants.scope import tenant_scope
 
 CALL_DEBOUNCE_S = 0.15  # a turn's words arrive several times a second; people read slower
@@ -55,6 +56,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """Joins one group after a membership check; each announcement leads to at most one refresh per debounce."""
 
     debounce_s: float
+    needs: Permission = Permission.HISTORY_VIEW
     tenant: Tenant
 
     async def connect(self) -> None:
@@ -138,7 +140,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if not user.is_authenticated or not user.is_active:
             return None
         membership = Membership.objects.filter(user_id=user.pk, tenant__slug=slug).select_related("tenant").first()
-        return membership.tenant if membership else None
+        if membership is None or not may(membership.role, self.needs):
+            return None
+        return membership.tenant
 
 
 class CallsConsumer(LiveConsumer):
@@ -205,6 +209,6 @@ class CallConsumer(LiveConsumer):
 
 
 routes = [
-    path("ws/o/<slug:slug>/live/", CallsConsumer.as_asgi()),
+    path("ws/o/<slug:slug>/calls/", CallsConsumer.as_asgi()),
     path("ws/o/<slug:slug>/calls/<uuid:call_id>/", CallConsumer.as_asgi()),
 ]

@@ -87,8 +87,8 @@
   let askAgain = false;
   async function refreshList() {
     if (!document.querySelector("[data-live-results]")) return; // an older page does not move under the reader
-    if (asking) {
-      askAgain = true;
+    if (asking || document.querySelector("[data-pick]:checked")) {
+      askAgain = true; // rows do not move under somebody who is ticking them
       return;
     }
     asking = true;
@@ -96,12 +96,19 @@
       await htmx.ajax("GET", location.pathname + location.search, { target: "#results", swap: "outerHTML" });
     } finally {
       asking = false;
-      if (askAgain) {
+      if (askAgain && !document.querySelector("[data-pick]:checked")) {
         askAgain = false;
         refreshList();
       }
     }
   }
+
+  document.addEventListener("switchboard:unpicked", () => {
+    if (askAgain && !asking) {
+      askAgain = false;
+      refreshList();
+    }
+  });
 
   // --- the call page is patched ------------------------------------------------------------------------------------------
 

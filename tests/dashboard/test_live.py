@@ -92,7 +92,7 @@ async def test_call_page_gets_the_fragments_that_changed(stage: Stage) -> None:
 
 async def test_burst_of_hints_becomes_few_messages(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "SETTLE_S", 0.05)
-    async with listening(stage, "/ws/o/acme/live/") as socket:
+    async with listening(stage, "/ws/o/acme/calls/") as socket:
         await read_until(socket, lambda m: m == {"changed": True})
         layer = get_channel_layer()
         for _ in range(200):
@@ -135,7 +135,7 @@ async def test_state_of_the_agent_is_told_at_once(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("/ws/o/acme/live/", "membership"),
+        ("/ws/o/acme/calls/", "membership"),
         ("call", "membership"),
         ("call", "logout"),
         ("call", "inactive"),
@@ -168,7 +168,7 @@ def end_access(stage: Stage, cause: str) -> None:
 async def test_hints_of_another_tenant_reach_nobody_here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "SETTLE_S", 0.05)
     other: Call = await sync_to_async(lambda: make_call(make_tenant("rival")))()
-    async with listening(stage, "/ws/o/acme/live/") as socket:
+    async with listening(stage, "/ws/o/acme/calls/") as socket:
         await read_until(socket, lambda m: m == {"changed": True})
         while not await socket.receive_nothing(timeout=0.7, interval=0.05):
             await socket.receive_from()
