@@ -8,10 +8,10 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.aftermath import carrier, limits, recordings, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.aftermath import carrier, limits, recordings, rollups, steps, totals  # noqa: F401 # importing them registers their workers
 from calls.models import AfterStep, CallExport
-from calls.services import exports, reaping
-from tenants.models import Tenant
+from calls.services import exports, numbers, reaping
+from tenants.models import Number, Tenant
 from tenants.scope import every_tenant, tenant_scope
 from tenants.task import TenantTask
 
@@ -50,6 +50,34 @@ def reap_calls() -> None:
 def recover_calls() -> None:
     """Take over live calls of processes that died, hang or were cut off."""
     reaping.recover_dead_calls()
+
+
+@shared_task
+def roll_up_costs() -> None:
+    """Add up the days whose calls or entries changed."""
+    rollups.roll_up_due()
+
+
+@shared_task
+def follow_time_zones() -> None:
+    """Add up anew where a tenant's midnight moved."""
+    rollups.follow_time_zones()
+
+
+@shared_task(base=TenantTask)
+def check_numbers() -> None:
+    """The carrier's list against ours, for the tenant in scope."""
+    numbers.check_all_numbers()
+
+
+@shared_task
+def check_every_number() -> None:
+    """Each night: look for numbers whose configuration at the carrier is no longer ours (product 3.3)."""
+    with every_tenant(reason="the nightly look at the carrier visits every tenant with active numbers"):
+        ids = set(Number.objects.filter(state=Number.State.ACTIVE).values_list("tenant_id", flat=True))
+    for tenant in Tenant.objects.filter(pk__in=ids, state=Tenant.State.ACTIVE):
+        with tenant_scope(tenant):
+            check_numbers.delay()
 
 
 @shared_task(time_limit=3_600, soft_time_limit=3_500)

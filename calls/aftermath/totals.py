@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.db.models import Count, Q
 
+from calls.aftermath.rollups import mark_call
 from calls.aftermath.steps import worker
 from calls.ledger.entries import sum_cost
 from calls.ledger.usage import make_up_usage
@@ -43,6 +44,7 @@ def compute_totals(step: AfterStep) -> None:
         currency=cost[1] if cost else "",
         flags=sorted(find_flags(call)),
     )
+    mark_call(call)
     index_words(call)
 
 

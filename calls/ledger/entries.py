@@ -10,9 +10,11 @@ from uuid import UUID
 
 from django.db.models import Sum
 
+from calls.ledger.days import local_day, mark_days
 from calls.ledger.pricing import Card, Line, find_card, price_lost_response, price_response, price_transcription
 from calls.models import Call, LedgerEntry
 from calls.vocabulary import Layer, LedgerState
+from tenants.models import Tenant
 
 VENDOR_MODEL = "openai"
 VENDOR_CARRIER = "twilio"
@@ -67,8 +69,13 @@ def make_entries(
 
 
 def post_entries(entries: Iterable[LedgerEntry]) -> None:
-    """Write them; those whose source was posted before are left as they are."""
-    LedgerEntry.objects.bulk_create(list(entries), ignore_conflicts=True)
+    """Write them; those whose source was posted before are left as they are. Those without a call are of one tenant."""
+    entries = list(entries)
+    LedgerEntry.objects.bulk_create(entries, ignore_conflicts=True)
+    alone = [entry for entry in entries if entry.call_id is None]
+    if alone:  # what belongs to a call is added up with it, when its totals are made
+        tenant = Tenant.objects.get(pk=alone[0].tenant_id)
+        mark_days(tenant, {local_day(entry.occurred_at, tenant) for entry in alone})
 
 
 def sum_cost(call: Call) -> tuple[Decimal, str] | None:

@@ -8,12 +8,18 @@ from calls.models.ledger import LedgerEntry, Rate, RateCard
 from calls.models.live import FlightChunk, Lease, OperatorEvent, Process
 from calls.models.order import Listener, LiveOrder
 from calls.models.recording import Recording
+from calls.models.rollup import Budget, CallRollup, CostlyCall, CostRollup, RollupDay
 from calls.models.route import Route
 from calls.models.search import CallSearch
 from calls.models.sip import SipInvitation, SipTrunk
 from calls.models.trial import TrialCall
 
 __all__ = [
+    "RollupDay",
+    "CostRollup",
+    "CostlyCall",
+    "CallRollup",
+    "Budget",
     "AfterStep",
     "BulkAct",
     "Call",

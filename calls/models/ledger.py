@@ -88,7 +88,19 @@ class LedgerEntry(TenantModel):
                 condition=models.Q(state="adjustment") | models.Q(quantity__gte=0), name="ledger_estimate_not_negative"
             ),
         ]
-        indexes = [models.Index(fields=["tenant", "occurred_at"], name="ledger_by_time")]
+        indexes = [
+            models.Index(fields=["tenant", "occurred_at"], name="ledger_by_time"),
+            models.Index(fields=["tenant", "layer", "-occurred_at", "-id"], name="ledger_by_layer"),
+            # The two kinds of lines that are rare and looked for.
+            models.Index(
+                fields=["tenant", "-occurred_at", "-id"],
+                condition=models.Q(state="adjustment"),
+                name="ledger_adjustments",
+            ),
+            models.Index(
+                fields=["tenant", "-occurred_at", "-id"], condition=models.Q(usage_lost=True), name="ledger_lost"
+            ),
+        ]
         triggers = [pgtrigger.Protect(name="ledger_append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
     def __str__(self) -> str:

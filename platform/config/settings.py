@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.contrib.messages import constants as message_levels
 from django.core.exceptions import ImproperlyConfigured
@@ -212,6 +213,10 @@ CELERY_BEAT_SCHEDULE = {
     "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
     "send-letters": {"task": "tenants.tasks.send_letters", "schedule": 10.0, "options": {"expires": 10}},
     "sweep-carrier-work": {"task": "tenants.tasks.sweep_carrier_work", "schedule": 5.0, "options": {"expires": 5}},
+    "roll-up-costs": {"task": "calls.tasks.roll_up_costs", "schedule": 5.0, "options": {"expires": 5}},
+    "follow-time-zones": {"task": "calls.tasks.follow_time_zones", "schedule": 60.0, "options": {"expires": 60}},
+    # Every night; a run that a restart missed is made up for by the next one, or by the button.
+    "check-every-number": {"task": "calls.tasks.check_every_number", "schedule": crontab(hour=3, minute=17)},
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
@@ -272,6 +277,7 @@ _node = BASE_DIR / "node_modules"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 PACKAGE_FILES = {  # address below STATIC_URL → file; Tabler's script is not used: menus and dialogs are the browser's own
     "tabler/css/tabler.min.css": _node / "@tabler/core/dist/css/tabler.min.css",
+    "chart/chart.umd.min.js": _node / "chart.js/dist/chart.umd.min.js",
     "wavesurfer/wavesurfer.min.js": _node / "wavesurfer.js/dist/wavesurfer.min.js",
 }
 STATICFILES_FINDERS = [

@@ -248,11 +248,11 @@ class NumberGateway(TwilioAccount):
         status_callback: str = "",
         friendly_name: str = "",
         clear_application: bool = False,
-        clear_trunk: bool = False,
+        trunk_sid: str | None = None,
     ) -> CarrierNumber:
         """Point the number at us. All in one POST, so that a crash leaves no half (§5.2).
 
-        A trunk or an application overrides the voice URL: an empty value takes it off the number.
+        A trunk or an application overrides the voice URL: an empty value takes it off the number, None leaves it.
         """
         with self._speaking("update number"):
             row = self._client.incoming_phone_numbers(sid).update(
@@ -264,7 +264,7 @@ class NumberGateway(TwilioAccount):
                 status_callback=status_callback or values.unset,
                 status_callback_method="POST" if status_callback else values.unset,
                 voice_application_sid="" if clear_application else values.unset,
-                trunk_sid="" if clear_trunk else values.unset,
+                trunk_sid=values.unset if trunk_sid is None else trunk_sid,
             )
             return _number(row)
 

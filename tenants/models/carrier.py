@@ -175,6 +175,7 @@ class NumberOrder(Work, TenantModel):
 
     class Step(models.TextChoices):
         REQUESTED = "requested", _("Requested")
+        ORDERING = "ordering", _("Ordering")  # the purchase may have been sent: only a look at the carrier tells
         OWNED = "owned", _("Bought")
         CONFIGURED = "configured", _("Pointed at us")
         VERIFIED = "verified", _("Checked")
@@ -201,7 +202,7 @@ class NumberOrder(Work, TenantModel):
                 name="number_order_open_is_due",
             ),
             models.CheckConstraint(
-                condition=models.Q(step__in=["requested", "owned", "configured", "verified"]),
+                condition=models.Q(step__in=["requested", "ordering", "owned", "configured", "verified"]),
                 name="number_order_step_known",
             ),
         ]

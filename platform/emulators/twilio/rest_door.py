@@ -85,7 +85,7 @@ class Door:
         if status == 0:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("ordered")
+            return web.Response(status=500)  # finds nobody to go to
         raise TwilioFault(_CODE_OF_STATUS.get(status or 500, 20500), "fault ordered", permanent=False)
 
     def check_credentials(self, request: web.Request) -> Account:

@@ -232,7 +232,9 @@ SENT_BY_SERVICES = {"calls.tasks.run_export"}  # it takes the scope anew for eac
 def test_every_task_that_nobody_else_sends_has_its_beat(settings):
     beats = {entry["task"]: entry for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     watchmen = {
-        name for name, task in app.tasks.items() if name.startswith("calls.") and not isinstance(task, TenantTask)
+        name
+        for name, task in app.tasks.items()
+        if name.startswith(("calls.", "tenants.")) and not isinstance(task, TenantTask)
     }
     assert {name for name in beats if name.startswith("calls.")} == watchmen - SENT_BY_SERVICES
     # A beat that no worker took in time is void, or a worker that comes back would find a heap of them.
