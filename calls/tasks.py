@@ -8,9 +8,10 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.aftermath import carrier, limits, recordings, rollups, steps, totals  # noqa: F401 # importing them registers their workers
-from calls.models import AfterStep, CallExport
+from calls.aftermath import carrier, deliveries, limits, recordings, rollups, steps, totals  # noqa: F401 # importing them registers their workers
+from calls.models import AfterStep, CallExport, WebhookDelivery
 from calls.services import exports, numbers, reaping
+from calls.vocabulary import DeliveryState
 from tenants.models import Number, Tenant
 from tenants.scope import every_tenant, tenant_scope
 from tenants.task import TenantTask
@@ -38,6 +39,28 @@ def sweep_after_steps() -> None:
     for step_id, tenant_id in due:
         with tenant_scope(tenants[tenant_id]):
             run_after_step.delay(str(step_id))
+
+
+@shared_task(base=TenantTask)
+def deliver_webhook(delivery_id: str) -> None:
+    deliveries.deliver(delivery_id)
+
+
+@shared_task
+def sweep_deliveries() -> None:
+    """Send every webhook that is due or whose worker died, each in its own tenant's scope."""
+    now = timezone.now()
+    with every_tenant(reason="the sweeper looks for due webhooks of all tenants"):
+        due = list(
+            WebhookDelivery.objects.filter(state=DeliveryState.DUE, due_at__lte=now)
+            .filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
+            .order_by("due_at")
+            .values_list("id", "tenant_id")[:SWEEP_AT_MOST]
+        )
+    tenants = Tenant.objects.in_bulk({tenant_id for _, tenant_id in due})
+    for delivery_id, tenant_id in due:
+        with tenant_scope(tenants[tenant_id]):
+            deliver_webhook.delay(str(delivery_id))
 
 
 @shared_task

@@ -262,6 +262,26 @@ class OrderState(Term):
     EXPIRED = "expired", _("Too late"), _("Nobody took it in time, or the call was over first.")
 
 
+class HookEvent(Term):
+    """What tenants' own systems may be told (product 8.4)."""
+
+    CALL_ENDED = (
+        "call.ended",
+        _("Call ended"),
+        _("The call is over and its transcript, outcome and estimated cost stand."),
+    )
+    RECORDING_STORED = "recording.stored", _("Recording stored"), _("A recording was fetched and can be played.")
+    TEST = "webhook.test", _("Test"), _("Sent by hand, to see that the address answers.")
+
+
+class DeliveryState(Term):
+    """How far a webhook's delivery has come."""
+
+    DUE = "due", _("Waiting"), _("It will be sent, or sent again.")
+    DELIVERED = "delivered", _("Delivered"), _("The address answered with a success.")
+    FAILED = "failed", _("Failed"), _("Given up after 72 hours, or refused for good; it can be sent again by hand.")
+
+
 class LegKind(Term):
     CALLER = "caller", _("Caller"), _("The caller's own leg.")
     STREAM = "stream", _("Stream"), _("A media stream between the carrier and us.")

@@ -80,8 +80,11 @@ class Answer:
 class ToolClient:
     """The process's HTTP client for tools. Close it when the process ends."""
 
-    def __init__(self, fence: EgressFence, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, fence: EgressFence, *, ssl_context: ssl.SSLContext | None = None, user_agent: str = USER_AGENT
+    ) -> None:
         self.fence = fence
+        self._user_agent = user_agent
         self._pool = httpcore.AsyncConnectionPool(
             # Made once: httpcore would read the trust store for every new connection, 30 ms in which no call hears anything.
             ssl_context=ssl_context or httpcore.default_ssl_context(),
@@ -95,13 +98,14 @@ class ToolClient:
         await self._pool.aclose()
         self.fence.close()
 
-    async def exchange(self, request: Request, *, timeout_s: float, progress: Progress) -> Answer:
-        """Send and follow redirects. Raises ExchangeError, or TimeoutError when the whole took longer than `timeout_s`."""
+    async def exchange(self, request: Request, *, timeout_s: float, progress: Progress, follows: bool = True) -> Answer:
+        """Send and follow redirects, unless told to hand them back. Raises ExchangeError, or TimeoutError when the whole took longer
+        than `timeout_s`."""
         async with asyncio.timeout(timeout_s):
             while True:
                 answer = await self._send(request, timeout_s, progress)
                 location = answer.headers.get("location")
-                if answer.status not in REDIRECTS or location is None:
+                if answer.status not in REDIRECTS or location is None or not follows:
                     return answer
                 if progress.hops == MAX_REDIRECTS:
                     raise ExchangeError("redirects", f"more than {MAX_REDIRECTS} redirects")
@@ -135,7 +139,7 @@ class ToolClient:
         target = request.target
         headers = [
             ("Host", target.authority),
-            ("User-Agent", USER_AGENT),
+            ("User-Agent", self._user_agent),
             ("Accept-Encoding", "gzip"),
             *request.headers,
         ]

@@ -14,7 +14,9 @@ from calls.ledger.cards import load_cards
 from calls.ledger.entries import VENDOR_CARRIER, make_entries, post_entries
 from calls.ledger.pricing import find_card, price_minutes
 from calls.models import AfterStep, Recording
-from calls.vocabulary import Layer
+from calls.readouts.hook_bodies import describe_recording
+from calls.services import outbox
+from calls.vocabulary import HookEvent, Layer
 from gateways.telephony import open_account
 from tenants.models import CarrierAccount
 
@@ -47,6 +49,7 @@ def fetch_recording(step: AfterStep) -> None:
         recording.state = Recording.State.STORED
         recording.file.save(f"{recording.pk}.wav", File(sound), save=False)
     recording.save()
+    outbox.tell(HookEvent.RECORDING_STORED, recording.pk, describe_recording(recording), call=recording.call)
     _post_cost(recording)
     compute_totals(step)
 

@@ -13,8 +13,10 @@ from calls.ledger.entries import sum_cost
 from calls.ledger.usage import make_up_usage
 from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Recording, ToolRun, Turn
 from calls.services.indexing import index_words
+from calls.readouts.hook_bodies import describe_call
+from calls.services import outbox
 from calls.services.orphans import end_orphans
-from calls.vocabulary import EventKind, Flag, Step, ToolStatus
+from calls.vocabulary import CallState, EventKind, Flag, HookEvent, Step, ToolStatus
 
 STEP = "totals"
 
@@ -46,6 +48,14 @@ def compute_totals(step: AfterStep) -> None:
     )
     mark_call(call)
     index_words(call)
+    tell_of_the_end(call)
+
+
+def tell_of_the_end(call: Call) -> None:
+    """The tenant's own systems hear of a call once, when its figures stand first."""
+    call.refresh_from_db()
+    if call.state == CallState.ENDED and outbox.wants(HookEvent.CALL_ENDED):
+        outbox.tell(HookEvent.CALL_ENDED, call.pk, describe_call(call), call=call)
 
 
 def percentile(values: Sequence[int], percent: int) -> int | None:

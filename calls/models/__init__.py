@@ -7,6 +7,7 @@ from calls.models.export import CallExport
 from calls.models.ledger import LedgerEntry, Rate, RateCard
 from calls.models.live import FlightChunk, Lease, OperatorEvent, Process
 from calls.models.order import Listener, LiveOrder
+from calls.models.outbox import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from calls.models.recording import Recording
 from calls.models.rollup import Budget, CallRollup, CostlyCall, CostRollup, RollupDay
 from calls.models.route import Route
@@ -48,4 +49,7 @@ __all__ = [
     "TrialCall",
     "Turn",
     "UsageRecord",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

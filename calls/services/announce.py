@@ -20,13 +20,14 @@ from celery import current_app
 from channels.layers import get_channel_layer
 from django.db import transaction
 
-from calls.models import AfterStep, Call
+from calls.models import AfterStep, Call, WebhookDelivery
 from tenants.task import HEADER
 
 log = structlog.get_logger(__name__)
 
 QUEUE_LENGTH = 2_000  # when full the hint is lost and counted
 RUN_STEP = "calls.tasks.run_after_step"
+DELIVER = "calls.tasks.deliver_webhook"
 SEND_TIMEOUT_S = 2.0  # Redis answers in a millisecond or not at all
 
 Send = Callable[[asyncio.AbstractEventLoop], None]
@@ -98,7 +99,14 @@ def nudge_steps(call: Call, steps: list[AfterStep]) -> None:
     """After commit: have Celery look at these steps now."""
     tenant_id, ids = call.tenant_id, [str(step.pk) for step in steps]
     if ids:
-        transaction.on_commit(lambda: herald.put(partial(_nudge, tenant_id, ids)))
+        transaction.on_commit(lambda: herald.put(partial(_nudge, RUN_STEP, tenant_id, ids)))
+
+
+def nudge_deliveries(deliveries: list[WebhookDelivery]) -> None:
+    """After commit: have Celery send these webhooks now."""
+    for delivery in deliveries:
+        tenant_id, ids = delivery.tenant_id, [str(delivery.pk)]
+        transaction.on_commit(partial(herald.put, partial(_nudge, DELIVER, tenant_id, ids)))
 
 
 SIDEBANDS = "sidebands"  # all control processes
@@ -119,7 +127,7 @@ def _send_to_groups(groups: tuple[str, ...], message: dict[str, Any], loop: asyn
     loop.run_until_complete(send())
 
 
-def _nudge(tenant_id: uuid.UUID, step_ids: list[str], _loop: asyncio.AbstractEventLoop) -> None:
+def _nudge(task: str, tenant_id: uuid.UUID, row_ids: list[str], _loop: asyncio.AbstractEventLoop) -> None:
     # By name: the tasks stand above the services. The tenant travels in the header, as tenants.task would put it there.
-    for step_id in step_ids:
-        current_app.send_task(RUN_STEP, (step_id,), headers={HEADER: str(tenant_id)}, retry=False)
+    for row_id in row_ids:
+        current_app.send_task(task, (row_id,), headers={HEADER: str(tenant_id)}, retry=False)

@@ -209,6 +209,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": env.str("CELERY_PREFIX", 
 CELERY_BEAT_SCHEDULE = {
     "sweep-after-steps": {"task": "calls.tasks.sweep_after_steps", "schedule": 5.0, "options": {"expires": 5}},
     "sweep-exports": {"task": "calls.tasks.sweep_exports", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep-deliveries": {"task": "calls.tasks.sweep_deliveries", "schedule": 5.0, "options": {"expires": 5}},
     # A caller whose process died waits for this (product 7.1). What no worker took in time is void: the next one looks again.
     "recover-calls": {"task": "calls.tasks.recover_calls", "schedule": 1.0, "options": {"expires": 2}},
     "send-letters": {"task": "tenants.tasks.send_letters", "schedule": 10.0, "options": {"expires": 10}},

@@ -32,7 +32,10 @@ GROUPS: Mapping[str, str | Promise] = {
 }
 
 # Home, Live, Inbox, Calls, Callers · Agents, Tools, Numbers, People · Reports, Costs · Integrations, Settings (dashboard.md)
-ENTRIES: tuple[Entry, ...] = (Entry("desk", _("Calls"), "calls", "phone", Permission.HISTORY_VIEW, "c"),)
+ENTRIES: tuple[Entry, ...] = (
+    Entry("desk", _("Calls"), "calls", "phone", Permission.HISTORY_VIEW, "c"),
+    Entry("setup", _("Integrations"), "integrations", "plug-connected", Permission.SETTINGS_MANAGE, "i"),
+)
 
 
 @dataclass(frozen=True, slots=True)
