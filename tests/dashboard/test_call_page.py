@@ -45,6 +45,7 @@ def test_page_costs_the_same_queries_however_long_the_call_was(
             Turn.objects.create(
                 call=long, sequence=sequence, role="caller", status="complete", item_id=f"more_{sequence}", heard="yes"
             )
+    alice.get("/o/acme/calls/")  # the first request notes that the session was seen
     for call in (short, long):
         # session, user, membership; call, turns, events, tool runs, recordings, costs, legs, after-steps
         with django_assert_num_queries(11):

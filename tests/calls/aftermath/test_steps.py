@@ -230,6 +230,7 @@ SENT_BY_SERVICES = {"calls.tasks.run_export"}  # it takes the scope anew for eac
 
 
 def test_every_task_that_nobody_else_sends_has_its_beat(settings):
+    app.loader.import_default_modules()
     beats = {entry["task"]: entry for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     watchmen = {
         name
