@@ -14,7 +14,7 @@ from tenants.wall import wall_in
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('calls', '0009_second_wall'),
+        ('calls', '0011_ledger_indexes'),
         ('tenants', '0003_audit'),
     ]
 
