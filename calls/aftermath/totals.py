@@ -12,9 +12,9 @@ from calls.aftermath.steps import worker
 from calls.ledger.entries import sum_cost
 from calls.ledger.usage import make_up_usage
 from calls.models import AfterStep, Call, CallEvent, LedgerEntry, Recording, ToolRun, Turn
-from calls.services.indexing import index_words
 from calls.readouts.hook_bodies import describe_call
 from calls.services import outbox
+from calls.services.indexing import index_words
 from calls.services.orphans import end_orphans
 from calls.vocabulary import CallState, EventKind, Flag, HookEvent, Step, ToolStatus
 
