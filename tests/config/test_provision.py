@@ -125,7 +125,7 @@ MISTAKES = {
     "voice": (_set(["agents", 0, "realtime", "voice"], "elvis"), "tenants[0].agents[0].realtime.voice"),
     "tool of nobody": (_set(["agents", 0, "tools"], ["missing"]), "tenants[0].agents[0].tools"),
     "agent of nobody": (_set(["numbers", 0, "agent"], "Nobody"), "tenants[0].numbers[0].agent: there is no agent 'Nobody'"),
-    "path": (_set(["numbers", 0, "path"], "sip"), "tenants[0].numbers[0]: path"),
+    "path": (_set(["numbers", 0, "path"], "pigeon"), "tenants[0].numbers[0]: path"),
     "ladder": (_set(["numbers", 0, "ladder"], ["trampoline"]), "tenants[0].numbers[0]: ladder"),
     "person without number": (_set(["numbers", 0, "ladder"], ["person"]), "tenants[0].numbers[0]: person_e164"),
     "number": (_set(["numbers", 0, "e164"], "0800"), "tenants[0].numbers[0]: e164"),

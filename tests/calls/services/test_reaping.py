@@ -195,7 +195,7 @@ def test_a_live_call_of_a_dead_process_is_asked_for(
     call = make_old_call(tenant, sid)
     product.answer(f"/hooks/twilio/resume/{call.pk.hex}/", "<Hangup/>")
     hold_by_dead_process(call)
-    monkeypatch.setattr(reaping, "_is_store_settled", lambda: True)  # the tests' engine may be seconds old
+    monkeypatch.setattr(reaping, "is_store_settled", lambda: True)  # the tests' engine may be seconds old
     assert recover_dead_calls() == 0  # nobody there who could take it
     processes.register_process("media")
     assert recover_dead_calls() == 1
@@ -206,7 +206,7 @@ def test_a_live_call_of_a_dead_process_is_asked_for(
 
 def test_a_live_process_keeps_its_calls(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make_old_call(tenant, "CA" + "9" * 32)
-    monkeypatch.setattr(reaping, "_is_store_settled", lambda: True)
+    monkeypatch.setattr(reaping, "is_store_settled", lambda: True)
     with tenant_scope(tenant):
         Lease.objects.filter(call=call).update(process_id=processes.current_id(), released_at=None)
     assert recover_dead_calls() == 0
@@ -218,7 +218,7 @@ def test_a_recovery_the_carrier_refuses_is_tried_again(
     call = make_old_call(tenant, "CA" + "9" * 32)
     hold_by_dead_process(call)
     processes.register_process("media")
-    monkeypatch.setattr(reaping, "_is_store_settled", lambda: True)
+    monkeypatch.setattr(reaping, "is_store_settled", lambda: True)
     with tenant_scope(tenant):
         before = Lease.objects.get().token
     assert recover_dead_calls() == 0
@@ -234,9 +234,9 @@ def test_nobody_takes_over_when_the_store_has_just_come_back(monkeypatch: pytest
         cursor.execute("SELECT extract(epoch FROM now() - pg_postmaster_start_time())")
         age_s = float(cursor.fetchone()[0])
     monkeypatch.setattr(reaping, "DEAD_AFTER_S", age_s)  # twice that is not reached yet
-    assert not reaping._is_store_settled()
+    assert not reaping.is_store_settled()
     monkeypatch.setattr(reaping, "DEAD_AFTER_S", 0.0)
-    assert reaping._is_store_settled()
+    assert reaping.is_store_settled()
 
 
 # --- the carrier's time limit -----------------------------------------------------------------------------------------
