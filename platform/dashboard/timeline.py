@@ -17,6 +17,7 @@ ICONS: dict[EventKind, str] = {
     EventKind.RECEIVED: "phone-incoming",
     EventKind.STEP: "stairs",
     EventKind.STREAM_STARTED: "broadcast",
+    EventKind.SIP: "route",
     EventKind.MODEL_READY: "brain",
     EventKind.MODEL_LOST: "plug-connected-x",
     EventKind.BARGE_IN: "hand-stop",

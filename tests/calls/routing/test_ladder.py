@@ -52,7 +52,7 @@ def test_each_lack_is_named() -> None:
     assert bare.skipped == (
         (Step.STREAMS, Cause.NO_AGENT, Fault.US),
         (Step.PERSON, Cause.NO_CONTACT, Fault.US),
-        (Step.SIP, Cause.NOT_SET_UP, Fault.US),
+        (Step.SIP, Cause.NO_AGENT, Fault.US),
     )
     tried = Means(has_agent=True, person_e164="+1555", dialled=frozenset({"+1555"}))
     assert find_rung(ladder, start=1, means=tried).skipped[0] == (Step.PERSON, Cause.PERSON_FAILED, Fault.PERSON)
