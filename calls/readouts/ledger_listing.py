@@ -40,16 +40,12 @@ def list_entries(wanted: LedgerFilter, *, cursor: Cursor | None = None, size: in
     """One page; one query."""
     rows = _matching(wanted).select_related("call", "rate_card")
     if cursor is not None and cursor.newer:
-        after = Q(occurred_at__gte=cursor.key) & (
-            Q(occurred_at__gt=cursor.key) | Q(pk__gt=cursor.call_id)
-        )
+        after = Q(occurred_at__gte=cursor.key) & (Q(occurred_at__gt=cursor.key) | Q(pk__gt=cursor.call_id))
         found = list(rows.filter(after).order_by("occurred_at", "id")[: size + 1])
         more, entries = len(found) > size, tuple(reversed(found[:size]))
         return LedgerPage(entries=entries, older=_at(entries, -1), newer=_at(entries, 0, newer=True) if more else None)
     if cursor is not None:
-        rows = rows.filter(
-            Q(occurred_at__lte=cursor.key) & (Q(occurred_at__lt=cursor.key) | Q(pk__lt=cursor.call_id))
-        )
+        rows = rows.filter(Q(occurred_at__lte=cursor.key) & (Q(occurred_at__lt=cursor.key) | Q(pk__lt=cursor.call_id)))
     found = list(rows.order_by("-occurred_at", "-id")[: size + 1])
     entries = tuple(found[:size])
     return LedgerPage(

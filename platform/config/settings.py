@@ -217,7 +217,11 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up-costs": {"task": "calls.tasks.roll_up_costs", "schedule": 5.0, "options": {"expires": 5}},
     "follow-time-zones": {"task": "calls.tasks.follow_time_zones", "schedule": 60.0, "options": {"expires": 60}},
     # Every night; a run that a restart missed is made up for by the next one, or by the button.
-    "check-every-number": {"task": "calls.tasks.check_every_number", "schedule": crontab(hour=3, minute=17)},
+    "check-every-number": {
+        "task": "calls.tasks.check_every_number",
+        "schedule": crontab(hour=3, minute=17),
+        "options": {"expires": 3_600},
+    },
     "reap-calls": {"task": "calls.tasks.reap_calls", "schedule": 30.0, "options": {"expires": 30}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")

@@ -16,6 +16,7 @@ from django.db.backends.postgresql import base as postgresql
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.db.transaction import TransactionManagementError
 
+from config.postgres.creation import DatabaseCreation
 from tenants.scope import EVERY, visible_rows
 from tenants.wall import APP_ROLE, EVERY_ROLE, TENANT_SETTING
 
@@ -52,6 +53,8 @@ class WalledDebugCursor(_Walled, CursorDebugWrapper):
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     """A connection that works as the application role, and as the owner of the tables only inside `as_owner`."""
+
+    creation_class = DatabaseCreation
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
